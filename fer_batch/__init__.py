@@ -1,0 +1,42 @@
+"""fer-batch: FER2013 into a clean data set, a classifier trained on it, expressions out of video.
+
+The Python API is one function a command, loaded when it is first used:
+
+    import fer_batch
+
+    fer_batch.prepare("fer2013.csv", "data/fer2013")
+    fer_batch.train("data/fer2013", "runs/first")
+    fer_batch.evaluate("runs/first", "data/fer2013", "out/evaluation")
+    fer_batch.annotate(["footage"], "out/footage")
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from fer_batch.emotions import Emotion
+from fer_batch.errors import FerBatchError
+
+if TYPE_CHECKING:
+    from fer_batch.annotation import annotate
+    from fer_batch.dataset import prepare
+    from fer_batch.training import evaluate, train
+
+__version__ = "0.1.0"
+
+__all__ = ["Emotion", "FerBatchError", "__version__", "annotate", "evaluate", "prepare", "train"]
+
+_HOMES = {
+    "annotate": "fer_batch.annotation",
+    "evaluate": "fer_batch.training",
+    "prepare": "fer_batch.dataset",
+    "train": "fer_batch.training",
+}
+
+
+def __getattr__(name: str) -> object:
+    """Load a function of the API on first use, so that importing the package stays instant."""
+    if name in _HOMES:
+        return getattr(import_module(_HOMES[name]), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,270 @@
+"""What can be set, its default and its range: one frozen dataclass a command, nested by stage.
+
+Every default stands here and nowhere else. The order of precedence is command line over TOML file
+over default. The tables of a TOML file are the nested dataclasses:
+
+    epochs = 60
+    [augment]
+    rotation = 15.0
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Literal, TypeVar
+
+from annotated_types import Ge, Gt, Le, Lt
+
+from fer_batch.errors import UsageError
+
+Fraction = Annotated[float, Ge(0), Le(1)]
+NonNegative = Annotated[float, Ge(0)]
+Positive = Annotated[float, Gt(0)]
+Count = Annotated[int, Ge(1)]
+
+DeviceName = Literal["auto", "cpu", "cuda"]
+Head = Literal["fer2013", "crowd"]
+ArchitectureName = Literal["se_resnet", "cnn7"]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Base of all settings: an unknown name is an error, and so is a value out of range."""
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
+
+
+S = TypeVar("S", bound=Settings)
+
+
+@dataclass(frozen=True)
+class PrepareSettings(Settings):
+    """How `prepare` lays a data set out. All of these change the result."""
+
+    splits: Literal["three", "two"] = "three"
+    """`three`: train, val (PublicTest), test (PrivateTest); `two`: both of the latter are test."""
+    image_format: Literal["png", "jpg"] = "png"
+    """Files under `images/` and bytes in Parquet; `png` is lossless."""
+
+
+@dataclass(frozen=True)
+class AugmentSettings(Settings):
+    """Random changes to training pictures. A strength of 0 turns one off."""
+
+    flip: Fraction = 0.5
+    """Probability of mirroring left and right."""
+    rotation: Annotated[float, Ge(0), Le(180)] = 12.0
+    """Largest rotation either way, in degrees."""
+    scale: Annotated[float, Ge(0), Lt(1)] = 0.15
+    """Largest relative change of size either way."""
+    shift: Fraction = 0.07
+    """Largest shift either way, as a share of the side."""
+    brightness: Fraction = 0.12
+    """Largest change of brightness either way, as a share of the range 0–255."""
+    contrast: Annotated[float, Ge(0), Lt(1)] = 0.25
+    """Largest relative change of contrast either way."""
+    erase: Fraction = 0.5
+    """Probability of blanking a rectangle of 2–20% of the area (Zhong et al. 2020)."""
+
+
+@dataclass(frozen=True)
+class OptimizerSettings(Settings):
+    """How weights are updated."""
+
+    name: Literal["adamw", "adam", "sgd"] = "adamw"
+    learning_rate: Positive = 3e-3
+    """The peak of the schedule."""
+    weight_decay: NonNegative = 0.05
+    """On weights of convolutions and dense layers only, never on biases or normalisation."""
+    schedule: Literal["onecycle", "constant"] = "onecycle"
+    """`onecycle`: linear warm-up, then a cosine down to a thousandth (Smith & Topin 2018)."""
+    warmup: Annotated[float, Ge(0), Lt(1)] = 0.15
+    """Share of all steps spent warming up."""
+    gradient_clip: NonNegative = 5.0
+    """Largest norm of the gradient; 0 does not clip."""
+
+
+@dataclass(frozen=True)
+class LossSettings(Settings):
+    """What is minimised: cross-entropy on each head's own labels."""
+
+    label_smoothing: Annotated[float, Ge(0), Lt(1)] = 0.1
+    class_weighting: bool = False
+    """Weigh each class by the inverse of its frequency (mean weight 1 over the training rows)."""
+    crowd_weight: NonNegative = 0.5
+    """Weight of the `crowd` head's loss; 0 builds no such head. Ignored where there are no votes."""
+
+
+@dataclass(frozen=True)
+class TrainSettings(Settings):
+    """The training recipe. The defaults train the default model."""
+
+    arch: ArchitectureName = "se_resnet"
+    dropout: Annotated[float, Ge(0), Lt(1)] = 0.4
+    """Before the last layer of `se_resnet`; after the dense blocks of `cnn7`."""
+    block_dropout: Annotated[float, Ge(0), Lt(1)] = 0.0
+    """After each convolution block of `cnn7`; `se_resnet` has none."""
+    epochs: Count = 32
+    batch_size: Annotated[int, Ge(2)] = 128
+    seed: Annotated[int, Ge(0)] = 0
+    augment: AugmentSettings = field(default_factory=AugmentSettings)
+    optimizer: OptimizerSettings = field(default_factory=OptimizerSettings)
+    loss: LossSettings = field(default_factory=LossSettings)
+    ema_decay: Annotated[float, Ge(0), Lt(1)] = 0.998
+    """Per-step decay of the exponential moving average of weights and statistics; 0 keeps none."""
+    patience: Annotated[int, Ge(0)] = 0
+    """Stop after so many epochs without a better validation accuracy; 0 never stops early."""
+    holdout: Annotated[float, Gt(0), Lt(1)] = 0.1
+    """Share of the training rows used for validation where the data set has no `val` split."""
+
+
+# What may differ between runs that give the same curve: it is not part of the recipe.
+@dataclass(frozen=True)
+class TrainRuntime(Settings):
+    """Where and how fast to train; changes no recipe."""
+
+    device: DeviceName = "auto"
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    """`auto`: bf16 where the processor multiplies it natively, else fp32."""
+    threads: Annotated[int, Ge(0)] = 0
+    """CPU threads; 0 lets PyTorch choose."""
+
+
+@dataclass(frozen=True)
+class EvaluateSettings(Settings):
+    """What `evaluate` measures, and on what."""
+
+    split: Literal["train", "val", "test"] = "val"
+    head: Head = "fer2013"
+    flip: bool = False
+    """Average the probabilities of each picture and its mirror image."""
+    batch_size: Count = 256
+
+
+@dataclass(frozen=True)
+class DetectionSettings(Settings):
+    """How faces are found."""
+
+    threshold: Fraction = 0.6
+    """Lowest score of a face."""
+    overlap: Fraction = 0.3
+    """Of two boxes that share more than this (intersection over union), the weaker one goes."""
+    size: Annotated[int, Ge(32)] = 640
+    """Longest side, in pixels, of what the detector sees; larger pictures are shrunk to it."""
+
+
+@dataclass(frozen=True)
+class SamplingSettings(Settings):
+    """Which frames of a video are read."""
+
+    every: Count = 1
+    """One frame out of so many."""
+    fps: NonNegative = 0.0
+    """At most so many frames a second of presentation time; 0 is no limit."""
+
+
+@dataclass(frozen=True)
+class AnnotateSettings(Settings):
+    """What `annotate` does with a source. All of these change the result."""
+
+    head: Head = "fer2013"
+    faces_only: bool = False
+    """The pictures are face crops already: none is searched for."""
+    overlay: bool = False
+    """Write a video, or pictures, with boxes and probabilities drawn in."""
+    detection: DetectionSettings = field(default_factory=DetectionSettings)
+    sampling: SamplingSettings = field(default_factory=SamplingSettings)
+
+
+@lru_cache
+def _adapter(kind: type[Settings]) -> Any:
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(kind)
+
+
+def build(kind: type[S], values: Mapping[str, Any], *, origin: str = "settings") -> S:
+    """Settings of `kind` from nested mappings; what is not named keeps its default.
+
+    Args:
+        kind: the dataclass to build.
+        values: nested mappings, as TOML and JSON give them.
+        origin: where the values come from, for error messages.
+
+    Raises:
+        UsageError: a name is unknown or a value is out of range; the message lists each.
+    """
+    from pydantic import ValidationError
+
+    try:
+        return _adapter(kind).validate_python(dict(values))
+    except ValidationError as error:
+        problems = [_explain(item) for item in error.errors()]
+        raise UsageError(f"{origin}: " + "; ".join(problems)) from None
+
+
+def _explain(item: Any) -> str:
+    name = ".".join(str(part) for part in item["loc"])
+    if item["type"] == "unexpected_keyword_argument":
+        return f"there is no setting {name!r}"
+    message = item["msg"].replace("Input should be", "must be")
+    return f"{name} is {item['input']!r}, {message}"
+
+
+def validated(settings: S) -> S:
+    """The same settings, checked: a dataclass made in Python has not been.
+
+    Raises:
+        UsageError: a value is out of range.
+    """
+    return build(type(settings), asdict(settings))
+
+
+def load_toml(path: Path) -> dict[str, Any]:
+    """The nested tables of a TOML file.
+
+    Raises:
+        UsageError: the file is missing or is not TOML.
+    """
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UsageError(f"settings file {path} does not exist") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"settings file {path} cannot be read: {error}") from error
+    except tomllib.TOMLDecodeError as error:
+        raise UsageError(f"settings file {path} is not TOML: {error}") from None
+
+
+def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """`base` with the values of `over` laid on top, table by table; None in `over` changes nothing."""
+    result = dict(base)
+    for name, value in over.items():
+        if isinstance(value, Mapping):
+            below = result.get(name)
+            result[name] = merge(below if isinstance(below, Mapping) else {}, value)
+        elif value is not None:
+            result[name] = value
+    return result
+
+
+def dump_toml(settings: Settings) -> str:
+    """The settings as TOML that `load_toml` and `build` turn into the same settings again."""
+    return "\n".join(_toml_lines(asdict(settings), prefix="")) + "\n"
+
+
+def _toml_lines(values: Mapping[str, Any], *, prefix: str) -> list[str]:
+    import json
+
+    # The settings hold only strings, numbers, truth values and lists of them: on these TOML and
+    # JSON are written alike. Plain values come before tables, as TOML wants.
+    plain = {name: value for name, value in values.items() if not isinstance(value, Mapping)}
+    lines = [f"{name} = {json.dumps(value)}" for name, value in plain.items() if value is not None]
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            lines += ["", f"[{prefix}{name}]", *_toml_lines(value, prefix=f"{prefix}{name}.")]
+    return lines

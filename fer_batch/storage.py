@@ -1,0 +1,252 @@
+"""Files that are whole or not there, and the tables the project writes.
+
+Every table's columns, with their types and meaning, stand here once; the README's column tables are
+checked against them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from fer_batch.emotions import LABELS
+from fer_batch.errors import InputError, OutputError
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column of a table: its name, Arrow type, and what it means, units included."""
+
+    name: str
+    type: pa.DataType
+    meaning: str
+
+
+VOTES: tuple[str, ...] = (
+    "neutral",
+    "happiness",
+    "surprise",
+    "sadness",
+    "anger",
+    "disgust",
+    "fear",
+    "contempt",
+    "unknown",
+    "nf",
+)
+"""The ten answers of the FER+ crowd, in the order of its file (Barsoum et al. 2016); `nf`: not a face."""
+
+_PROBABILITIES = tuple(
+    Column(label, pa.float32(), f"probability of {label}, 0–1; the seven add up to 1") for label in LABELS
+)
+
+DATASET_COLUMNS: tuple[Column, ...] = (
+    Column("id", pa.string(), "name of the picture, unique in the data set; its file is `{id}.png`"),
+    Column("row", pa.int64(), "row of the source file, 0-based, header not counted"),
+    Column("split", pa.string(), "`train`, `val` or `test`"),
+    Column("label", pa.int64(), "expression, 0–6 in the order of `Emotion`; null where the source has none"),
+    Column(
+        "image",
+        pa.struct([("bytes", pa.binary()), ("path", pa.string())]),
+        "the encoded picture, and its path inside the data set folder (null for unlabelled rows)",
+    ),
+    Column(
+        "sha256",
+        pa.string(),
+        "SHA-256 of height, width, channels and pixels: equal exactly for exact duplicates",
+    ),
+)
+
+FILE_COLUMN = Column("file", pa.string(), "path of the picture in the source, where that is a folder")
+
+VOTE_COLUMNS: tuple[Column, ...] = tuple(
+    Column(f"votes_{name}", pa.int64(), f"FER+ votes, of usually ten, for {name}") for name in VOTES
+)
+
+PREDICTION_COLUMNS: tuple[Column, ...] = (
+    Column("id", pa.string(), "the picture: its id in the data set, or its path in the folder"),
+    Column("label", pa.int64(), "true expression, 0–6 in the order of `Emotion`"),
+    Column("predicted", pa.int64(), "most probable expression, 0–6"),
+    Column(
+        "training_twin", pa.bool_(), "the same pixels are in the training split; null where that is unknown"
+    ),
+    *_PROBABILITIES,
+)
+
+
+LANDMARKS: tuple[str, ...] = ("right_eye", "left_eye", "nose", "right_mouth", "left_mouth")
+"""The detector's five points, in its order; right and left are the face's own."""
+
+_SOURCE = Column("source", pa.string(), "name of the source: its folder under `--out`")
+_FRAME = Column("frame", pa.int64(), "0-based index of the frame in order of presentation, or of the picture")
+_TIME = Column(
+    "time_s", pa.float64(), "presentation time in seconds since the stream's start; empty for pictures"
+)
+_FILE = Column("file", pa.string(), "the picture's path inside its folder; only where a source is pictures")
+
+FACE_COLUMNS: tuple[Column, ...] = (
+    _SOURCE,
+    _FILE,
+    _FRAME,
+    _TIME,
+    Column("face", pa.int64(), "0-based index of the face in its frame, highest detection score first"),
+    Column("x", pa.float32(), "left edge of the face's box, in pixels of the upright picture"),
+    Column("y", pa.float32(), "upper edge, in pixels"),
+    Column("width", pa.float32(), "width of the box, in pixels"),
+    Column("height", pa.float32(), "height of the box, in pixels"),
+    Column("detection_score", pa.float32(), "the detector's score, 0–1; empty with `--faces-only`"),
+    Column("emotion", pa.string(), "most probable expression"),
+    Column("confidence", pa.float32(), "its probability, 0–1"),
+    *_PROBABILITIES,
+)
+
+LANDMARK_COLUMNS: tuple[Column, ...] = tuple(
+    Column(f"{name}_{axis}", pa.float32(), f"{axis} of the {name.replace('_', ' ')}, in pixels; Parquet only")
+    for name in LANDMARKS
+    for axis in "xy"
+)
+
+FRAME_COLUMNS: tuple[Column, ...] = (
+    _SOURCE,
+    _FILE,
+    _FRAME,
+    _TIME,
+    Column("faces", pa.int64(), "number of faces found"),
+    Column("status", pa.string(), "`ok`, or `corrupt`: decoded with errors, or not decodable"),
+)
+
+SUMMARY_COLUMNS: tuple[Column, ...] = (
+    _SOURCE,
+    Column("status", pa.string(), "`ok`, `partial` (what could be read is there) or `failed`"),
+    Column("reason", pa.string(), "why it is not `ok`"),
+    Column("seconds", pa.float64(), "presentation time of the last sampled frame; empty for pictures"),
+    Column("frames", pa.int64(), "sampled frames"),
+    Column("faces", pa.int64(), "faces found in them"),
+    Column("coverage", pa.float64(), "share of the sampled frames with at least one face, 0–1"),
+    *(
+        Column(f"share_{label}", pa.float64(), f"share of the faces that are {label}, 0–1")
+        for label in LABELS
+    ),
+)
+
+
+def schema(columns: Sequence[Column]) -> pa.Schema:
+    """The Arrow schema of a table, each field carrying its meaning as metadata."""
+    return pa.schema([pa.field(c.name, c.type, metadata={"meaning": c.meaning}) for c in columns])
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Turn the operating system's refusals while writing `path` into an `OutputError` that names it."""
+    try:
+        yield
+    except OSError as error:
+        raise OutputError(f"cannot write {path}: {error.strerror or error}") from error
+
+
+@contextmanager
+def atomic_file(path: Path) -> Iterator[Path]:
+    """Yield a path beside `path` to write to; on a clean exit it is synced and renamed to `path`.
+
+    An interrupted process leaves `path` as it was.
+
+    Raises:
+        OutputError: the folder or file cannot be written.
+    """
+    # The suffix stays last: libraries choose a format by it.
+    partial = path.with_name(f".{path.stem}.{os.getpid()}.partial{path.suffix}")
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            yield partial
+            sync(partial)
+            partial.replace(path)
+        finally:
+            partial.unlink(missing_ok=True)
+
+
+@contextmanager
+def atomic_folder(path: Path) -> Iterator[Path]:
+    """Yield the empty folder `{path}.partial`; on a clean exit it takes the place of `path`.
+
+    An interrupted process leaves `path` as it was and a `.partial` folder that the next run clears.
+    The caller syncs the files that matter. It also decides whether an existing `path` may go.
+
+    Raises:
+        OutputError: the folder cannot be written.
+    """
+    partial = path.with_name(f"{path.name}.partial")
+    replaced = path.with_name(f"{path.name}.replaced.partial")
+    with writing(path):
+        for leftover in (partial, replaced):
+            if leftover.exists():
+                shutil.rmtree(leftover)
+        partial.mkdir(parents=True)
+        yield partial
+        if path.exists():
+            path.rename(replaced)
+        partial.rename(path)
+        sync(path.parent)
+        if replaced.exists():
+            shutil.rmtree(replaced)
+
+
+def sync(path: Path) -> None:
+    """Have the operating system put a file, or a folder's list of names, on the disk."""
+    if path.is_dir() and os.name == "nt":  # Windows cannot open folders, and needs no such call
+        return
+    descriptor = os.open(path, os.O_RDONLY if os.name != "nt" else os.O_RDWR)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write `text` as UTF-8, whole or not at all."""
+    with atomic_file(path) as partial:
+        partial.write_text(text, encoding="utf-8", newline="\n")
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write `value` as indented JSON, whole or not at all. NaN is refused: it is not JSON."""
+    write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def read_json(path: Path) -> Any:
+    """The value of a JSON file.
+
+    Raises:
+        InputError: the file is missing or is not JSON.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(f"{path} does not exist") from None
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path} cannot be read as JSON: {error}") from error
+
+
+def file_sha256(path: Path) -> str:
+    """SHA-256 of a file's bytes, in hexadecimal, read in pieces."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def versions(*distributions: str) -> dict[str, str]:
+    """Versions of Python, fer-batch and the named distributions, for manifests."""
+    import platform
+    from importlib.metadata import version
+
+    return {"python": platform.python_version()} | {
+        name: version(name) for name in ("fer-batch", *distributions)
+    }

@@ -1,0 +1,88 @@
+"""Settings come from defaults, a file and the command line, in that order, and are checked."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fer_batch.errors import UsageError
+from fer_batch.settings import (
+    AugmentSettings,
+    TrainSettings,
+    build,
+    dump_toml,
+    load_toml,
+    merge,
+    validated,
+)
+
+
+@given(
+    epochs=st.integers(1, 1000),
+    dropout=st.floats(0, 0.99),
+    flip=st.floats(0, 1),
+    weighting=st.booleans(),
+)
+def test_toml_round_trip(epochs: int, dropout: float, flip: float, weighting: bool) -> None:
+    values = {
+        "epochs": epochs,
+        "dropout": dropout,
+        "augment": {"flip": flip},
+        "loss": {"class_weighting": weighting},
+    }
+    settings = build(TrainSettings, values)
+    assert build(TrainSettings, tomllib.loads(dump_toml(settings))) == settings
+
+
+def test_what_is_not_named_keeps_its_default() -> None:
+    settings = build(TrainSettings, {"augment": {"rotation": 5.0}})
+    assert settings.augment == AugmentSettings(rotation=5.0)
+    assert settings.epochs == TrainSettings().epochs
+
+
+def test_command_line_over_file_over_default() -> None:
+    file = {"epochs": 7, "augment": {"flip": 0.1, "rotation": 3.0}}
+    merged = merge(file, {"epochs": None, "seed": 4, "augment": {"flip": 0.9}})
+    settings = build(TrainSettings, merged)
+    assert (settings.epochs, settings.seed) == (7, 4)
+    assert (settings.augment.flip, settings.augment.rotation) == (0.9, 3.0)
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"epochs": 0}, "epochs is 0, must be greater than or equal to 1"),
+        ({"epoch": 3}, "there is no setting 'epoch'"),
+        ({"augment": {"flip": 1.5}}, "augment.flip is 1.5"),
+        ({"augment": {"rotate": 1.5}}, "there is no setting 'augment.rotate'"),
+        ({"arch": "vgg"}, "arch is 'vgg', must be 'se_resnet' or 'cnn7'"),
+    ],
+)
+def test_a_setting_that_cannot_be_is_named(values: dict, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        build(TrainSettings, values, origin="run.toml")
+
+
+def test_every_problem_is_named_at_once() -> None:
+    with pytest.raises(UsageError, match=r"run\.toml: .*epochs.*batch_size"):
+        build(TrainSettings, {"epochs": 0, "batch_size": 0}, origin="run.toml")
+
+
+def test_settings_made_in_python_are_checked_too() -> None:
+    with pytest.raises(UsageError, match="dropout"):
+        validated(TrainSettings(dropout=2.0))
+
+
+def test_files_that_are_no_settings(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="does not exist"):
+        load_toml(tmp_path / "gone.toml")
+    (tmp_path / "bad.toml").write_text("epochs = = 3")
+    with pytest.raises(UsageError, match="is not TOML"):
+        load_toml(tmp_path / "bad.toml")
+    (tmp_path / "latin.toml").write_bytes(b'name = "caf\xe9"')
+    with pytest.raises(UsageError, match="cannot be read"):
+        load_toml(tmp_path / "latin.toml")

@@ -1,0 +1,101 @@
+"""Files and folders are whole or not there."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fer_batch import storage
+from fer_batch.errors import InputError, OutputError
+
+
+def test_atomic_file_replaces_only_when_all_went_well(tmp_path: Path) -> None:
+    path = tmp_path / "deep" / "a.txt"
+    storage.write_text(path, "first\n")
+    with pytest.raises(RuntimeError), storage.atomic_file(path) as partial:  # noqa: PT012 - the block is the test
+        partial.write_text("half")
+        raise RuntimeError
+    assert path.read_text() == "first\n"
+    assert [child.name for child in path.parent.iterdir()] == ["a.txt"]
+
+
+def test_atomic_folder_leaves_what_was_there_until_it_is_whole(tmp_path: Path) -> None:
+    folder = tmp_path / "data"
+    with storage.atomic_folder(folder) as partial:
+        (partial / "one").write_text("1")
+    with pytest.raises(RuntimeError), storage.atomic_folder(folder) as partial:  # noqa: PT012 - as above
+        (partial / "two").write_text("2")
+        raise RuntimeError
+    assert [child.name for child in folder.iterdir()] == ["one"]
+    with storage.atomic_folder(folder) as partial:
+        assert list(partial.iterdir()) == []
+        (partial / "three").write_text("3")
+    assert [child.name for child in folder.iterdir()] == ["three"]
+    assert [child.name for child in tmp_path.iterdir()] == ["data"]
+
+
+def test_a_killed_writer_leaves_no_folder_that_looks_whole(tmp_path: Path) -> None:
+    program = (
+        "import os, sys; from pathlib import Path; from fer_batch.storage import atomic_folder\n"
+        "with atomic_folder(Path(sys.argv[1])) as partial:\n"
+        "    (partial / 'half').write_text('x'); os.kill(os.getpid(), 9)"
+    )
+    done = subprocess.run([sys.executable, "-c", program, str(tmp_path / "data")], check=False)
+    assert done.returncode == -9
+    assert not (tmp_path / "data").exists()
+    with storage.atomic_folder(tmp_path / "data") as partial:
+        assert list(partial.iterdir()) == []
+
+
+@pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="root may write everywhere")
+def test_no_permission_is_an_output_error_that_names_the_path(tmp_path: Path) -> None:
+    tmp_path.chmod(0o500)
+    with pytest.raises(OutputError, match=r"a\.txt"):
+        storage.write_text(tmp_path / "a.txt", "x")
+
+
+def test_a_file_in_the_way_is_an_output_error_that_names_the_path(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OutputError, match="file"):
+        storage.write_text(tmp_path / "file" / "a.txt", "x")
+    with pytest.raises(OutputError, match="file"), storage.atomic_folder(tmp_path / "file" / "folder"):
+        pass
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    max_leaves=10,
+)
+
+
+@given(value=json_values)
+def test_json_round_trip(tmp_path_factory: pytest.TempPathFactory, value: object) -> None:
+    path = tmp_path_factory.mktemp("json") / "value.json"
+    storage.write_json(path, value)
+    assert storage.read_json(path) == value
+
+
+def test_json_refuses_nan(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        storage.write_json(tmp_path / "a.json", {"x": float("nan")})
+
+
+def test_unreadable_json_names_the_file(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"gone\.json does not exist"):
+        storage.read_json(tmp_path / "gone.json")
+    (tmp_path / "bad.json").write_text("{")
+    with pytest.raises(InputError, match=r"bad\.json cannot be read as JSON"):
+        storage.read_json(tmp_path / "bad.json")
+
+
+def test_schema_carries_every_meaning() -> None:
+    schema = storage.schema(storage.DATASET_COLUMNS)
+    assert schema.names == [column.name for column in storage.DATASET_COLUMNS]
+    assert all(field.metadata[b"meaning"] for field in schema)
