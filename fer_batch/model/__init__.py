@@ -1,0 +1,1 @@
+"""The classifier: its architectures, its checkpoint, and the ONNX file that everything else reads."""

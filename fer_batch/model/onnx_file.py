@@ -1,0 +1,142 @@
+"""The model file: one ONNX graph that carries its own card, and how to find and check it.
+
+The graph has one input, `pixels`: uint8 [N, 1, 48, 48], gray, 0–255 (normalisation is inside), and
+one output a head, named like it: float32 logits [N, 7] in the order of `Emotion`. The card is JSON
+under the metadata key `fer_batch`.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from fer_batch.emotions import LABELS
+from fer_batch.errors import ModelError
+from fer_batch.settings import Head
+from fer_batch.storage import atomic_file
+
+FORMAT = 1
+"""Raised when a reader of the former number would misread the file."""
+METADATA_KEY = "fer_batch"
+INPUT_NAME = "pixels"
+
+
+@dataclass(frozen=True)
+class CropGeometry:
+    """Where FER2013 would have cut a face, given the detector's box around it.
+
+    The crop is a square. Measured by `benchmarks/crop_geometry.py` on FER2013's own pictures.
+    """
+
+    side: float = 0.96
+    """Side of the square, as a share of the box's height."""
+    centre_x: float = 0.0
+    """Right shift of the square's centre from the box's, as a share of the box's height."""
+    centre_y: float = -0.015
+    """Downward shift of the same, as a share of the box's height."""
+
+
+@dataclass(frozen=True)
+class ModelCard:
+    """What a model file says about itself."""
+
+    architecture: str
+    heads: dict[Head, float]
+    """The temperature of each head: probabilities are softmax(logits / temperature)."""
+    labels: tuple[str, ...] = LABELS
+    input_size: int = 48
+    normalisation: str = ""
+    crop: CropGeometry = field(default_factory=CropGeometry)
+    training: dict[str, Any] = field(default_factory=dict)
+    """Fingerprint of the data, settings, versions, chosen epoch."""
+    figures: dict[str, Any] = field(default_factory=dict)
+    """What was measured, by split and head."""
+    layers: tuple[tuple[str, tuple[int, ...], int], ...] = ()
+    """The layer table: name, output shape, parameters."""
+    format: int = FORMAT
+
+
+def card_from_json(text: str, *, origin: str) -> ModelCard:
+    """The card in a model file's metadata.
+
+    Raises:
+        ModelError: it is not a card, is of a later format, or has other labels.
+    """
+    from pydantic import TypeAdapter, ValidationError
+
+    try:
+        card = TypeAdapter(ModelCard).validate_json(text)
+    except ValidationError as error:
+        raise ModelError(f"{origin}: the model card inside cannot be read: {error}") from None
+    if card.format > FORMAT:
+        raise ModelError(
+            f"{origin} has format {card.format}; this fer-batch reads up to {FORMAT}: upgrade it"
+        )
+    if card.labels != LABELS:
+        raise ModelError(f"{origin} was made for the labels {card.labels}, expected {LABELS}")
+    return card
+
+
+def load_card(path: Path) -> ModelCard:
+    """The card of a model file, checked.
+
+    Raises:
+        ModelError: the file is missing, is not ONNX, or was not made by fer-batch.
+    """
+    import onnx
+    from google.protobuf.message import DecodeError
+
+    if not path.is_file():
+        raise ModelError(f"model file {path} does not exist")
+    try:
+        model = onnx.load(path, load_external_data=False)
+    except (DecodeError, OSError) as error:
+        raise ModelError(f"{path} is not an ONNX model: {error}") from error
+    text = next((entry.value for entry in model.metadata_props if entry.key == METADATA_KEY), None)
+    if text is None:
+        raise ModelError(f"{path} carries no fer-batch card: train it with fer-batch")
+    card = card_from_json(text, origin=str(path))
+    outputs = {output.name for output in model.graph.output}
+    if outputs != set(card.heads) or [value.name for value in model.graph.input] != [INPUT_NAME]:
+        raise ModelError(
+            f"{path}: the graph's outputs {sorted(outputs)} are not the card's {sorted(card.heads)}"
+        )
+    return card
+
+
+def save_with_card(graph: bytes, card: ModelCard, path: Path) -> None:
+    """Write an ONNX graph with its card, whole or not at all."""
+    import onnx
+
+    model = onnx.load_from_string(graph)
+    del model.metadata_props[:]
+    entry = model.metadata_props.add()
+    entry.key, entry.value = METADATA_KEY, json.dumps(asdict(card), ensure_ascii=False)
+    with atomic_file(path) as partial:
+        partial.write_bytes(model.SerializeToString(deterministic=True))
+
+
+def default_model() -> Path:
+    """The model file inside the package."""
+    return Path(str(files("fer_batch.model") / "weights" / "default.onnx"))
+
+
+def resolve(model: str | Path) -> Path:
+    """The model file that `default`, a run folder, or a path to an ONNX file stands for.
+
+    Raises:
+        ModelError: there is no such file.
+    """
+    if str(model) == "default":
+        return default_model()
+    path = Path(model)
+    if path.is_dir():
+        path = path / "model.onnx"
+        if not path.is_file():
+            raise ModelError(f"{path.parent} is no finished training run: it has no model.onnx")
+    if not path.is_file():
+        raise ModelError(f"there is no model {str(model)!r}: give `default`, a run folder or an .onnx file")
+    return path
