@@ -1,0 +1,106 @@
+"""Known expressions, to hold the found ones against."""
+
+from __future__ import annotations
+
+import csv
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from fer_batch.annotation.sources import Source
+from fer_batch.emotions import LABELS, Emotion
+from fer_batch.errors import DatasetFormatError, InputError
+
+_SPANS = ["source", "start_s", "end_s", "emotion"]
+_FILES = ["file", "emotion"]
+_BATCH_ROWS = 10_000
+
+
+@dataclass
+class Labels:
+    """What is known: spans of time in videos, and single pictures."""
+
+    spans: dict[str, list[tuple[float, float, Emotion]]] = field(default_factory=dict)
+    """By source: from, to (not included), in seconds, and the expression."""
+    files: dict[str, Emotion] = field(default_factory=dict)
+    """By the picture's file name."""
+
+    def of(self, source: str, time_s: float | None, file: str | None) -> Emotion | None:
+        """The expression known for a frame, if any."""
+        if file is not None:
+            return self.files.get(file)
+        for start, end, emotion in self.spans.get(source, ()):
+            if time_s is not None and start <= time_s < end:
+                return emotion
+        return None
+
+
+def read_labels(path: Path) -> Labels:
+    """Read a CSV with the columns `source, start_s, end_s, emotion`, or `file, emotion`.
+
+    Sources are named as the tables name them; with or without the suffix of their file.
+
+    Raises:
+        InputError: the file cannot be read.
+        DatasetFormatError: it has other columns, or a value that cannot be; the line is named.
+    """
+    labels = Labels()
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as stream:
+            reader = csv.DictReader(stream, skipinitialspace=True)
+            columns = reader.fieldnames or []
+            if not (set(_SPANS) <= set(columns) or set(_FILES) <= set(columns)):
+                found = ", ".join(columns) or "nothing"
+                raise DatasetFormatError(
+                    f"{path}: expected the columns {', '.join(_SPANS)} or {', '.join(_FILES)}, found {found}"
+                )
+            for row in reader:
+                _add(labels, row, f"{path}, line {reader.line_num}")
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise InputError(f"labels file {path} cannot be read: {error}") from error
+    return labels
+
+
+def _add(labels: Labels, row: dict[str, str], place: str) -> None:
+    try:
+        emotion = Emotion.from_label(row["emotion"] or "")
+        if "file" in row:
+            labels.files[row["file"]] = emotion
+        else:
+            start, end = float(row["start_s"]), float(row["end_s"])
+            labels.spans.setdefault(row["source"], []).append((start, end, emotion))
+    except (ValueError, TypeError) as error:
+        raise DatasetFormatError(f"{place}: {error}") from None
+
+
+def count_agreement(source: Source, folder: Path, labels: Labels) -> NDArray[np.int64]:
+    """A confusion matrix over a source's faces for which an expression is known.
+
+    Where a frame has several faces, each counts.
+
+    Returns:
+        int64 [7, 7]: rows are known, columns found, in the order of `Emotion`.
+    """
+    pictures = source.kind != "video"
+    folder_emotion = source.folder_emotion if pictures else None
+    columns = ["time_s", "emotion", *(["file"] if pictures else [])]
+    names = (source.name, f"{source.name}{source.path.suffix}", source.path.name)
+    matrix = np.zeros((len(LABELS), len(LABELS)), np.int64)
+    with pq.ParquetFile(folder / "faces.parquet") as table:
+        for batch in table.iter_batches(_BATCH_ROWS, columns=columns):
+            for row in batch.to_pylist():
+                known = _known(labels, names, row, folder_emotion)
+                if known is not None:
+                    matrix[known, LABELS.index(row["emotion"])] += 1
+    return matrix
+
+
+def _known(
+    labels: Labels, names: tuple[str, ...], row: dict[str, Any], otherwise: Emotion | None
+) -> Emotion | None:
+    found = (labels.of(name, row["time_s"], row.get("file")) for name in names)
+    return next((emotion for emotion in found if emotion is not None), otherwise)

@@ -1,0 +1,279 @@
+"""`annotate`: many sources, each done once, and a summary over all of them."""
+
+from __future__ import annotations
+
+import logging
+import time
+import traceback
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv
+
+from fer_batch.annotation.labels import Labels, count_agreement, read_labels
+from fer_batch.annotation.pipeline import run_stages
+from fer_batch.annotation.sources import Source, find_sources
+from fer_batch.emotions import LABELS
+from fer_batch.engine.due import FAILED, OK, PARTIAL, Due, judge
+from fer_batch.engine.local import WorkerDied, run_local
+from fer_batch.errors import FerBatchError, OutputError, UsageError
+from fer_batch.figures.confusion import write_confusion
+from fer_batch.inference.classifier import Classifier
+from fer_batch.inference.detector import YuNet, resolve_detector
+from fer_batch.model.onnx_file import resolve
+from fer_batch.progress import Progress, silent
+from fer_batch.settings import AnnotateSettings, Head, validated
+from fer_batch.storage import (
+    SUMMARY_COLUMNS,
+    atomic_file,
+    atomic_folder,
+    file_sha256,
+    read_json,
+    schema,
+    versions,
+    write_json,
+)
+
+RESULTS_VERSION = 1
+"""Raised when the same input would give other results, so that finished sources are done again."""
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Models:
+    """Which networks to use.
+
+    Attributes:
+        classifier: `default`, a run folder, or an .onnx file made by fer-batch.
+        detector: `yunet`, or an .onnx file of its layout.
+    """
+
+    classifier: str | Path = "default"
+    detector: str | Path = "yunet"
+
+
+@dataclass(frozen=True)
+class Todo:
+    """Which sources to do, and in how many processes.
+
+    Attributes:
+        retry: do partial and failed sources again.
+        force: do finished ones again too.
+        workers: processes; each source is done by one.
+    """
+
+    retry: bool = False
+    force: bool = False
+    workers: int = 1
+
+
+@dataclass(frozen=True)
+class AnnotateResult:
+    """What was done, and where it is.
+
+    Attributes:
+        out: the results' folder.
+        due: why each source was, or was not, done; by name.
+        rows: the rows of `summary.csv`, for the sources of this call that have results.
+        agreement: int64 [7, 7], known against found expressions; None where none are known.
+    """
+
+    out: Path
+    due: dict[str, Due]
+    rows: list[dict[str, Any]]
+    agreement: np.ndarray | None = None
+
+    @property
+    def troubled(self) -> list[dict[str, Any]]:
+        """The rows of sources that failed or are partial."""
+        return [row for row in self.rows if row["status"] != OK]
+
+
+@dataclass(frozen=True)
+class _Job:
+    """One source with all that its results are made from; picklable."""
+
+    source: Source
+    folder: Path
+    settings: AnnotateSettings
+    classifier: Path
+    detector: Path
+    made_from: dict[str, Any]
+
+
+def annotate(
+    sources: Sequence[str | Path],
+    out: str | Path,
+    settings: AnnotateSettings | None = None,
+    *,
+    models: Models | None = None,
+    todo: Todo | None = None,
+    labels: str | Path | None = None,
+    dry_run: bool = False,
+    progress: Progress = silent,
+) -> AnnotateResult:
+    """Read the expression of every face in every sampled frame of videos and pictures.
+
+    Each source gets a folder under `out`, whole or not there: `faces` and `frames` as CSV and
+    Parquet, `overlay.mp4` if wanted, and `manifest.json`. Sources whose results are there already
+    are passed over. A source that cannot be read, or not to its end, stops no other.
+
+    Args:
+        sources: videos, pictures, folders of either, or patterns.
+        out: the results' folder.
+        settings: what to do; None is the default.
+        models: which networks.
+        todo: which sources, and in how many processes.
+        labels: CSV of known expressions; class-named folders of pictures need none.
+        dry_run: only tell what would be done.
+        progress: told in frames with one worker, else in sources.
+
+    Raises:
+        UsageError: a setting cannot be, or nothing is found.
+        SourceOpenError: a named path does not exist.
+        ModelError: a network cannot be used.
+        OutputError: the results cannot be written; what was finished stays.
+    """
+    settings, todo, models = validated(settings or AnnotateSettings()), todo or Todo(), models or Models()
+    if todo.workers < 1:
+        raise UsageError(f"workers is {todo.workers}, must be at least 1")
+    out = Path(out)
+    found = find_sources([sources] if isinstance(sources, str | Path) else sources, leave_out=out)
+    known = read_labels(Path(labels)) if labels else Labels()
+    jobs = _jobs(found, out, settings, models)
+    due = {
+        job.source.name: judge(_manifest(job.folder), job.made_from, retry=todo.retry, force=todo.force)
+        for job in jobs
+    }
+    if dry_run:
+        return AnnotateResult(out, due, [])
+    to_do = [job for job in jobs if due[job.source.name].to_do]
+    for number, outcome in enumerate(
+        run_local(_Work(progress if todo.workers == 1 else None), to_do, todo.workers)
+    ):
+        if isinstance(outcome.result, WorkerDied):
+            _record_failure(outcome.item, outcome.result.reason, "")
+        if todo.workers > 1:
+            progress("sources", number + 1, len(to_do))
+    _write_summary(out)
+    rows = [_summary_row(_manifest(job.folder)) for job in jobs]
+    agreement = sum(count_agreement(job.source, job.folder, known) for job in jobs if _has_tables(job.folder))
+    if not isinstance(agreement, np.ndarray) or not agreement.any():
+        return AnnotateResult(out, due, rows)
+    write_confusion(agreement, out / "confusion_matrix", "faces of known expression")
+    return AnnotateResult(out, due, rows, agreement)
+
+
+def _jobs(sources: Sequence[Source], out: Path, settings: AnnotateSettings, models: Models) -> list[_Job]:
+    classifier, detector = resolve(models.classifier), resolve_detector(models.detector)
+    _open_models(classifier, settings.head, detector, settings)  # a wrong model stops before any work
+    common = {
+        "results_version": RESULTS_VERSION,
+        "settings": asdict(settings),
+        "model_sha256": file_sha256(classifier),
+        "detector_sha256": None if settings.faces_only else file_sha256(detector),
+    }
+    return [
+        _Job(
+            source, out / source.name, settings, classifier, detector, {"source": source.identity(), **common}
+        )
+        for source in sources
+    ]
+
+
+@lru_cache(maxsize=1)
+def _open_models(
+    classifier: Path, head: Head, detector: Path, settings: AnnotateSettings
+) -> tuple[Classifier, YuNet | None]:
+    """Both networks; a process opens them once for all its sources."""
+    found = None if settings.faces_only else YuNet(detector, settings.detection)
+    return Classifier(classifier, head=head), found
+
+
+@dataclass(frozen=True)
+class _Work:
+    """Do one source, whatever comes of it; picklable where `progress` is None."""
+
+    progress: Progress | None
+
+    def __call__(self, job: _Job) -> None:
+        try:
+            self._annotate(job)
+        except OutputError:
+            raise  # what cannot be written for one source cannot be for the next
+        except FerBatchError as error:
+            _record_failure(job, str(error), "")
+        except Exception as error:  # noqa: BLE001 - the one place that isolates a source from the others
+            _log.exception("%s", job.source.path)
+            _record_failure(job, f"unexpected {type(error).__name__}: {error}", traceback.format_exc())
+
+    def _annotate(self, job: _Job) -> None:
+        started = time.monotonic()
+        classifier, detector = _open_models(job.classifier, job.settings.head, job.detector, job.settings)
+
+        def told(frames: int) -> None:
+            if self.progress is not None:
+                self.progress(job.source.name, frames, None)
+
+        with atomic_folder(job.folder) as partial:
+            totals, report = run_stages(job.source, partial, job.settings, detector, classifier, told)
+            faces = max(totals.faces, 1)
+            shares = {
+                f"share_{label}": n / faces for label, n in zip(LABELS, totals.expressions, strict=True)
+            }
+            summary = {
+                "source": job.source.name,
+                "status": PARTIAL if report.problems else OK,
+                "reason": "; ".join(report.problems) or None,
+                "seconds": totals.last_time_s,
+                "frames": totals.frames,
+                "faces": totals.faces,
+                "coverage": totals.frames_with_faces / totals.frames if totals.frames else 0.0,
+                **(shares if totals.faces else dict.fromkeys(shares)),
+            }
+            _write_manifest(partial, job, summary, time.monotonic() - started)
+
+
+def _record_failure(job: _Job, reason: str, trace: str) -> None:
+    with atomic_folder(job.folder) as partial:
+        summary = {"source": job.source.name, "status": FAILED, "reason": reason, "frames": 0, "faces": 0}
+        _write_manifest(partial, job, summary | ({"traceback": trace} if trace else {}), None)
+
+
+def _write_manifest(folder: Path, job: _Job, summary: dict[str, Any], seconds: float | None) -> None:
+    manifest = {
+        "status": summary["status"],
+        "reason": summary["reason"],
+        "summary": summary,
+        "made_from": job.made_from,
+        "versions": versions("av", "numpy", "onnxruntime", "opencv-python-headless"),
+        "timings": {"seconds": seconds},
+    }
+    write_json(_manifest(folder), manifest)
+
+
+def _manifest(folder: Path) -> Path:
+    return folder / "manifest.json"
+
+
+def _has_tables(folder: Path) -> bool:
+    return (folder / "faces.parquet").is_file()
+
+
+def _summary_row(manifest: Path) -> dict[str, Any]:
+    summary = read_json(manifest)["summary"]
+    return {column.name: summary.get(column.name) for column in SUMMARY_COLUMNS}
+
+
+def _write_summary(out: Path) -> None:
+    """A row for every source that has results under `out`, from earlier calls too."""
+    rows = [_summary_row(path) for path in sorted(out.rglob("manifest.json")) if ".partial" not in str(path)]
+    table = pa.Table.from_pylist(rows, schema(SUMMARY_COLUMNS))
+    with atomic_file(out / "summary.csv") as partial:
+        pyarrow.csv.write_csv(table, partial, pyarrow.csv.WriteOptions(quoting_style="needed"))

@@ -1,0 +1,1 @@
+"""Figures, in both senses: numbers that measure a classifier, and pictures of them."""

@@ -1,0 +1,1 @@
+"""Models at work: faces found, cut out and classified, through ONNX Runtime and without PyTorch."""
