@@ -1,0 +1,91 @@
+"""A data set folder as the two tensors that training wants: one to learn from, one to choose by."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from fer_batch.dataset import Split, crowd_targets, fingerprint, load_split
+from fer_batch.errors import DatasetFormatError
+from fer_batch.model.architectures import INPUT_SIZE
+from fer_batch.settings import Head, TrainSettings
+
+
+@dataclass(frozen=True)
+class Batchable:
+    """A whole split on one device."""
+
+    pixels: Tensor
+    """uint8 [N, 1, 48, 48]."""
+    labels: Tensor
+    """int64 [N], 0–6."""
+    crowd: Tensor
+    """float32 [N, 7]: share of each expression among the votes; zeros without votes."""
+    crowd_weight: Tensor
+    """float32 [N], 0–1: share of the votes that fell on the seven; zeros without votes."""
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def take(self, rows: Tensor) -> Batchable:
+        """The named rows, in the order given; int64 indices on the same device."""
+        return Batchable(self.pixels[rows], self.labels[rows], self.crowd[rows], self.crowd_weight[rows])
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """What one run learns from and is chosen by."""
+
+    train: Split
+    val: Split
+    heads: tuple[Head, ...]
+    """`crowd` only where the recipe wants it and the data set has votes."""
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 of both splits' content, however it is stored."""
+        return fingerprint([self.train, self.val])
+
+
+def load_training_data(dataset: Path, settings: TrainSettings) -> TrainingData:
+    """Read `train` and `val`; where there is no `val`, hold a seeded share of `train` out.
+
+    Raises:
+        DatasetFormatError: the folder is no data set folder, or its pictures are not 48x48.
+    """
+    train = load_split(dataset, "train")
+    if (dataset / "val.parquet").is_file():
+        val = load_split(dataset, "val")
+    else:
+        order = np.random.default_rng(settings.seed).permutation(len(train.labels))
+        held_out = round(len(order) * settings.holdout)
+        val = train.take(np.sort(order[:held_out]), "val")
+        train = train.take(np.sort(order[held_out:]), "train")
+    for split in (train, val):
+        if len(split.labels) == 0:
+            raise DatasetFormatError(f"{dataset}: the {split.name} split has no labelled picture")
+        if split.images.shape[1:] != (INPUT_SIZE, INPUT_SIZE):
+            height, width = split.images.shape[1:]
+            expected = f"expected {INPUT_SIZE}x{INPUT_SIZE}"
+            raise DatasetFormatError(f"{dataset}: pictures of {split.name} are {width}x{height}, {expected}")
+    wants_crowd = settings.loss.crowd_weight > 0 and train.votes is not None
+    return TrainingData(train, val, ("fer2013", "crowd") if wants_crowd else ("fer2013",))
+
+
+def on_device(split: Split, device: torch.device) -> Batchable:
+    """Put a whole split on a device: FER2013's training rows take 66 MB."""
+    n = len(split.labels)
+    if split.votes is None:
+        crowd, weight = np.zeros((n, 7), np.float32), np.zeros(n, np.float32)
+    else:
+        crowd, weight = crowd_targets(split.votes)
+    return Batchable(
+        pixels=torch.from_numpy(split.images)[:, None].to(device),
+        labels=torch.from_numpy(split.labels).to(device),
+        crowd=torch.from_numpy(crowd).to(device),
+        crowd_weight=torch.from_numpy(weight).to(device),
+    )

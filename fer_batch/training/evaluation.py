@@ -1,0 +1,155 @@
+"""Measuring a model file on a data set folder or on a folder of class folders, without PyTorch."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from fer_batch.dataset import Split, Unreadable, crowd_majority, fingerprint, load_class_folders, load_split
+from fer_batch.emotions import LABELS
+from fer_batch.errors import DatasetFormatError, UsageError
+from fer_batch.figures.confusion import write_confusion
+from fer_batch.figures.metrics import confusion, measure
+from fer_batch.inference.classifier import Classifier
+from fer_batch.model.onnx_file import resolve
+from fer_batch.progress import Progress, silent
+from fer_batch.settings import EvaluateSettings, Head, validated
+from fer_batch.storage import PREDICTION_COLUMNS, atomic_file, file_sha256, schema, versions, write_json
+
+
+@dataclass(frozen=True)
+class EvaluateResult:
+    """What was measured, and where it is."""
+
+    out: Path
+    metrics: dict[str, Any]
+    """The content of `metrics.json`."""
+    unreadable: tuple[Unreadable, ...]
+    """Pictures of class folders that were left out."""
+
+
+def evaluate(
+    model: str | Path,
+    data: str | Path,
+    out: str | Path,
+    settings: EvaluateSettings | None = None,
+    *,
+    progress: Progress = silent,
+) -> EvaluateResult:
+    """Measure a model: one forward pass a picture, in fp32, or two with `flip`.
+
+    Writes `metrics.json`, `predictions.parquet`, `confusion_matrix.csv` and `.png`. The figures are
+    given again without the pictures that have an exact twin in the training split, where there is
+    a training split to compare with.
+
+    The head `crowd` is held against the majority of the FER+ votes where the data set has votes, on
+    the pictures that have one, and against the data's own labels elsewhere; `labels` in the metrics
+    says which.
+
+    Args:
+        model: `default`, a run folder, or an .onnx file.
+        data: a data set folder, or any folder of class folders; pictures of other sizes are resized.
+        out: folder to write to; made if it is not there.
+        settings: split, head, and whether to average with the mirror image.
+        progress: told after every batch.
+
+    Raises:
+        UsageError: there is nothing to measure on.
+        InputError: the data cannot be read.
+        ModelError: the model cannot be used, or has no such head.
+        OutputError: the results cannot be written.
+    """
+    settings, out = validated(settings or EvaluateSettings()), Path(out)
+    path = resolve(model)
+    classifier = Classifier(path, head=settings.head, batch_size=settings.batch_size)
+    split, training, unreadable = _load(Path(data), settings.split, classifier.card.input_size)
+    rows, labels = head_labels(split, settings.head)
+    if not len(rows):
+        raise UsageError(
+            f"{data}: no picture of {split.name} has a majority of FER+ votes; use --head fer2013"
+        )
+    probabilities = _predict(classifier, split.images[rows], settings, progress)
+    twins = None if training is None else np.isin(np.array(split.sha256)[rows], np.array(training))
+    metrics: dict[str, Any] = {
+        **measure(labels, probabilities),
+        "without_training_twins": None if twins is None else measure(labels[~twins], probabilities[~twins]),
+        "labels": "ferplus_majority" if _by_votes(split, settings.head) else "data",
+        "settings": asdict(settings),
+        "model": {"architecture": classifier.card.architecture, "sha256": file_sha256(path)},
+        "data": {"name": split.name, "fingerprint": fingerprint([split]), "unreadable": len(unreadable)},
+        "versions": versions("onnxruntime", "numpy"),
+    }
+    title = f"{settings.head} head on {split.name}"
+    write_confusion(confusion(labels, probabilities.argmax(1)), out / "confusion_matrix", title)
+    _write_predictions(out / "predictions.parquet", split, rows, labels, probabilities, twins)
+    write_json(out / "metrics.json", metrics)
+    return EvaluateResult(out, metrics, unreadable)
+
+
+def head_labels(split: Split, head: Head) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The pictures that a head is measured on, and their labels.
+
+    Returns:
+        Positions in the split, int64 [M], and labels, int64 [M], 0–6.
+    """
+    if _by_votes(split, head) and split.votes is not None:
+        majority = crowd_majority(split.votes)
+        rows = np.flatnonzero(majority >= 0)
+        return rows, majority[rows]
+    return np.arange(len(split)), split.labels
+
+
+def _by_votes(split: Split, head: Head) -> bool:
+    return head == "crowd" and split.votes is not None
+
+
+def _load(data: Path, name: str, size: int) -> tuple[Split, list[str] | None, tuple[Unreadable, ...]]:
+    """The pictures to measure on, the fingerprints of the training split's, and what was left out."""
+    if not any(data.glob("*.parquet")):
+        split, unreadable = load_class_folders(data, size)
+        return split, None, unreadable
+    split = load_split(data, name)
+    if split.images.shape[1:] != (size, size):
+        height, width = split.images.shape[1:]
+        raise DatasetFormatError(f"{data}: pictures are {width}x{height}, the model takes {size}x{size}")
+    knows_training = name != "train" and (data / "train.parquet").is_file()
+    return split, load_split(data, "train").sha256 if knows_training else None, ()
+
+
+def _predict(
+    classifier: Classifier, images: NDArray[np.uint8], settings: EvaluateSettings, progress: Progress
+) -> NDArray[np.float32]:
+    parts = []
+    for start in range(0, len(images), settings.batch_size):
+        batch = images[start : start + settings.batch_size]
+        probabilities = classifier.probabilities(batch)
+        if settings.flip:
+            probabilities = (probabilities + classifier.probabilities(batch[:, :, ::-1])) / 2
+        parts.append(probabilities)
+        progress("evaluate", start + len(batch), len(images))
+    return np.concatenate(parts)
+
+
+def _write_predictions(
+    path: Path,
+    split: Split,
+    rows: NDArray[np.int64],
+    labels: NDArray[np.int64],
+    probabilities: NDArray[np.float32],
+    twins: NDArray[np.bool_] | None,
+) -> None:
+    columns: dict[str, Any] = {
+        "id": [split.ids[row] for row in rows],
+        "label": labels,
+        "predicted": probabilities.argmax(1),
+        "training_twin": [None] * len(rows) if twins is None else twins,
+        **{label: probabilities[:, index] for index, label in enumerate(LABELS)},
+    }
+    with atomic_file(path) as partial:
+        pq.write_table(pa.table(columns, schema=schema(PREDICTION_COLUMNS)), partial)

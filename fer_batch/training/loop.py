@@ -1,0 +1,224 @@
+"""Training, from a data set folder to a run folder: read `train` from top to bottom."""
+
+from __future__ import annotations
+
+import copy
+import math
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F  # noqa: N812 - PyTorch's own name for it
+from torch import Tensor, nn
+
+from fer_batch.errors import UsageError
+from fer_batch.model.architectures import Network, build_network
+from fer_batch.model.checkpoint import group, load_checkpoint, prefixed, save_checkpoint
+from fer_batch.progress import Progress, silent
+from fer_batch.settings import TrainRuntime, TrainSettings, validated
+from fer_batch.training.augment import augment
+from fer_batch.training.data import Batchable, TrainingData, load_training_data, on_device
+from fer_batch.training.recipe import (
+    build_optimizer,
+    choose_device,
+    class_weights,
+    learning_rate,
+    training_loss,
+    update_average,
+    uses_bf16,
+)
+from fer_batch.training.run_folder import TrainResult, open_run
+
+_VALIDATION_BATCH = 512
+
+
+@dataclass
+class _State:
+    """Everything that a resumed run must find again."""
+
+    network: Network
+    average: Network
+    """The moving average; the network itself where none is kept."""
+    optimizer: torch.optim.Optimizer
+    history: list[dict[str, float]] = field(default_factory=list)
+    """One row an epoch."""
+
+    @property
+    def best(self) -> dict[str, float]:
+        """The row of the epoch with the highest validation accuracy, the earliest of equals."""
+        return max(self.history, key=lambda row: row["val_accuracy"])
+
+    def save(self, path: Path) -> None:
+        tensors = prefixed("network", self.network.state_dict())
+        tensors |= prefixed("average", self.average.state_dict())
+        for index, values in self.optimizer.state_dict()["state"].items():
+            tensors |= prefixed(f"optimizer.{index}", values)
+        save_checkpoint(path, tensors, {"history": self.history})
+
+    def load(self, path: Path) -> None:
+        tensors, header = load_checkpoint(path)
+        self.history = header["history"]
+        self.network.load_state_dict(group("network", tensors))
+        self.average.load_state_dict(group("average", tensors))
+        state = self.optimizer.state_dict()
+        state["state"] = {}
+        for name, value in group("optimizer", tensors).items():
+            index, key = name.split(".")
+            # Like the weights, so that the fused update finds one memory layout.
+            layout = torch.channels_last if value.ndim == 4 else torch.contiguous_format
+            state["state"].setdefault(int(index), {})[key] = value.contiguous(memory_format=layout)
+        self.optimizer.load_state_dict(state)
+
+
+def train(
+    dataset: str | Path,
+    run: str | Path,
+    settings: TrainSettings | None = None,
+    *,
+    runtime: TrainRuntime | None = None,
+    resume: bool = False,
+    progress: Progress = silent,
+) -> TrainResult:
+    """Train a classifier; choose its epoch by validation accuracy; export it.
+
+    Random numbers come from (seed, epoch) alone, so that a resumed run follows the same curve.
+
+    Args:
+        dataset: a data set folder that `prepare` wrote.
+        run: the folder to write: settings, history, curves, checkpoint, `model.onnx`, manifest.
+        settings: the recipe; None is the default model's.
+        runtime: device, precision and threads.
+        resume: go on after the last finished epoch if there is one; its settings must be the same.
+        progress: told after every batch.
+
+    Returns:
+        What came out, and where it is.
+
+    Raises:
+        UsageError: a setting cannot be, the run folder holds another run, or the loss diverged.
+        DatasetFormatError: the data set folder cannot be read.
+        OutputError: the run folder cannot be written.
+    """
+    settings = validated(settings or TrainSettings())
+    runtime = validated(runtime or TrainRuntime())
+    device = choose_device(runtime)
+    if runtime.threads:
+        torch.set_num_threads(runtime.threads)
+    data = load_training_data(Path(dataset), settings)
+    with open_run(Path(run), settings, data, resume=resume) as folder:
+        state = _start(settings, data, device)
+        if folder.checkpoint.is_file():
+            state.load(folder.checkpoint)
+        bf16 = uses_bf16(runtime, device)
+        train_on, validate_on = on_device(data.train, device), on_device(data.val, device)
+        weights = class_weights(train_on.labels) if settings.loss.class_weighting else None
+        while not _finished(state.history, settings):
+            epoch = len(state.history) + 1
+            started = time.monotonic()
+            row = _train_epoch(state, epoch, train_on, weights, settings, bf16=bf16, progress=progress)
+            row |= _validate(state.average, validate_on, bf16=bf16)
+            row["seconds"] = time.monotonic() - started
+            state.history.append(row)
+            if state.best is row:
+                save_checkpoint(folder.best, state.average.state_dict(), {"epoch": epoch})
+            state.save(folder.checkpoint)
+            folder.write_history(state.history)
+        best = build_network(settings, data.heads)
+        best.load_state_dict(load_checkpoint(folder.best)[0])
+        precision = "bf16" if bf16 else "fp32"
+        return folder.finish(best, state.history, state.best, device=str(device), precision=precision)
+
+
+def _start(settings: TrainSettings, data: TrainingData, device: torch.device) -> _State:
+    torch.manual_seed(settings.seed)
+    network = build_network(settings, data.heads).to(device)
+    network = network.to(memory_format=torch.channels_last)
+    average = copy.deepcopy(network) if settings.ema_decay else network
+    return _State(network, average, build_optimizer(network, settings.optimizer))
+
+
+def _finished(history: list[dict[str, float]], settings: TrainSettings) -> bool:
+    if len(history) >= settings.epochs:
+        return True
+    best = max(history, key=lambda row: row["val_accuracy"], default=None)
+    return bool(settings.patience and best and len(history) - best["epoch"] >= settings.patience)
+
+
+def _train_epoch(
+    state: _State,
+    epoch: int,
+    data: Batchable,
+    weights: Tensor | None,
+    settings: TrainSettings,
+    *,
+    bf16: bool,
+    progress: Progress,
+) -> dict[str, float]:
+    """Show every training picture once; returns the epoch's first columns of the history."""
+    generator = _seed(settings.seed, epoch)
+    order = torch.randperm(len(data), generator=generator).to(data.labels.device)
+    # The last rows that fill no batch wait for another epoch: batch statistics want full batches.
+    batches = max(1, len(data) // settings.batch_size)
+    network, optimizer = state.network.train(), state.optimizer
+    loss_sum, correct, seen, rate = (
+        torch.zeros((), device=order.device),
+        torch.zeros((), device=order.device),
+        0,
+        0.0,
+    )
+    for number in range(batches):
+        step = (epoch - 1) * batches + number
+        rate = learning_rate(step, settings.epochs * batches, settings.optimizer)
+        for parameters in optimizer.param_groups:
+            parameters["lr"] = rate
+        batch = data.take(order[number * settings.batch_size : (number + 1) * settings.batch_size])
+        pictures = augment(batch.pixels, settings.augment, generator)
+        with torch.autocast(order.device.type, torch.bfloat16, enabled=bf16):
+            outputs = network(pictures.contiguous(memory_format=torch.channels_last))
+            loss = training_loss(outputs, batch, settings.loss, weights)
+        optimizer.zero_grad()
+        loss.backward()
+        if settings.optimizer.gradient_clip:
+            nn.utils.clip_grad_norm_(network.parameters(), settings.optimizer.gradient_clip)
+        optimizer.step()
+        if settings.ema_decay:
+            update_average(state.average, network, settings.ema_decay, step)
+        loss_sum += loss.detach() * len(batch)
+        correct += (outputs["fer2013"].argmax(1) == batch.labels).sum()
+        seen += len(batch)
+        progress(f"epoch {epoch}/{settings.epochs}", number + 1, batches)
+    train_loss = float(loss_sum) / seen
+    if not math.isfinite(train_loss):
+        raise UsageError(
+            f"optimizer.learning_rate is {settings.optimizer.learning_rate}: the loss is {train_loss} "
+            f"in epoch {epoch}; choose a lower one"
+        )
+    return {
+        "epoch": epoch,
+        "learning_rate": rate,
+        "train_loss": train_loss,
+        "train_accuracy": float(correct) / seen,
+    }
+
+
+@torch.no_grad()
+def _validate(network: Network, data: Batchable, *, bf16: bool) -> dict[str, float]:
+    """Cross-entropy and accuracy of the `fer2013` head on unchanged pictures."""
+    network.eval()
+    loss, correct = 0.0, 0
+    for indices in torch.arange(len(data), device=data.labels.device).split(_VALIDATION_BATCH):
+        batch = data.take(indices)
+        with torch.autocast(data.labels.device.type, torch.bfloat16, enabled=bf16):
+            logits = network(batch.pixels)["fer2013"].float()
+        loss += float(F.cross_entropy(logits, batch.labels, reduction="sum"))
+        correct += int((logits.argmax(1) == batch.labels).sum())
+    return {"val_loss": loss / len(data), "val_accuracy": correct / len(data)}
+
+
+def _seed(seed: int, epoch: int) -> torch.Generator:
+    """Seed dropout, and return the generator of everything else, from (seed, epoch) alone."""
+    dropout, other = np.random.SeedSequence([seed, epoch]).generate_state(2, np.uint64).tolist()
+    torch.manual_seed(dropout)
+    return torch.Generator().manual_seed(other % 2**63)

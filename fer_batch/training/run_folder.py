@@ -1,0 +1,194 @@
+"""The folder of one training run: who may write to it, and what it holds when it is finished."""
+
+from __future__ import annotations
+
+import csv
+import io
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from fer_batch.errors import UsageError
+from fer_batch.figures.confusion import write_confusion
+from fer_batch.figures.curves import write_curves
+from fer_batch.figures.metrics import confusion, measure
+from fer_batch.inference.classifier import Classifier
+from fer_batch.model.architectures import Network
+from fer_batch.model.export import export_onnx
+from fer_batch.model.layers import layer_table
+from fer_batch.model.onnx_file import ModelCard, save_with_card
+from fer_batch.settings import Head, TrainSettings, dump_toml
+from fer_batch.storage import file_sha256, read_json, versions, write_json, write_text, writing
+from fer_batch.training.calibration import fit_temperature
+from fer_batch.training.data import TrainingData
+from fer_batch.training.evaluation import head_labels
+
+_HISTORY_DIGITS = 6
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """What a finished run came to."""
+
+    run: Path
+    model: Path
+    epochs: int
+    best_epoch: int
+    figures: dict[str, Any]
+    """Validation figures of each head, from the exported file: one forward pass in fp32."""
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """A run folder that nobody else writes to."""
+
+    path: Path
+    settings: TrainSettings
+    data: TrainingData
+    manifest: dict[str, Any]
+
+    @property
+    def checkpoint(self) -> Path:
+        """State after the last finished epoch."""
+        return self.path / "checkpoint.safetensors"
+
+    @property
+    def best(self) -> Path:
+        """Weights of the epoch with the highest validation accuracy so far."""
+        return self.path / "best.safetensors"
+
+    @property
+    def model(self) -> Path:
+        """The finished model file."""
+        return self.path / "model.onnx"
+
+    def write_history(self, history: Sequence[Mapping[str, float]]) -> None:
+        """Write `history.csv`: a row an epoch, in the order of the epochs."""
+        text = io.StringIO()
+        writer = csv.DictWriter(text, history[0].keys(), lineterminator="\n")
+        writer.writeheader()
+        for row in history:
+            writer.writerow({name: f"{value:.{_HISTORY_DIGITS}g}" for name, value in row.items()})
+        write_text(self.path / "history.csv", text.getvalue())
+
+    def finish(
+        self,
+        network: Network,
+        history: Sequence[Mapping[str, float]],
+        best: Mapping[str, float],
+        *,
+        device: str,
+        precision: str,
+    ) -> TrainResult:
+        """Export the chosen epoch, measure the exported file, and write the manifest last."""
+        best_epoch = int(best["epoch"])
+        card = ModelCard(
+            architecture=self.settings.arch,
+            heads=dict.fromkeys(self.data.heads, 1.0),
+            normalisation="inside the graph: (pixels - 0.5075 * 255) / (0.2550 * 255)",
+            layers=layer_table(network),
+            training={
+                "data_fingerprint": self.manifest["data"]["fingerprint"],
+                "settings": asdict(self.settings),
+                "epoch": best_epoch,
+                "versions": self.manifest["versions"],
+            },
+        )
+        export_onnx(network, card, self.model)
+        card = self._calibrated(card)
+        save_with_card(self.model.read_bytes(), card, self.model)
+        figures = self._figures(card)
+        card = replace(card, figures={"val": figures})
+        save_with_card(self.model.read_bytes(), card, self.model)
+        write_curves(history, self.path / "curves.png")
+        manifest = self.manifest | {
+            "status": "ok",
+            "epochs": len(history),
+            "best_epoch": best_epoch,
+            "figures": {"val": figures},
+            "model_sha256": file_sha256(self.model),
+            "device": device,
+            "precision": precision,
+            "timings": {"seconds": sum(row["seconds"] for row in history)},
+        }
+        write_json(self.path / "manifest.json", manifest)
+        return TrainResult(self.path, self.model, len(history), best_epoch, figures)
+
+    def _calibrated(self, card: ModelCard) -> ModelCard:
+        """The card with each head's temperature, fitted on the validation split."""
+        temperatures: dict[Head, float] = {}
+        for head in self.data.heads:
+            rows, labels = head_labels(self.data.val, head)
+            logits = Classifier(self.model, head=head).logits(self.data.val.images[rows])
+            temperatures[head] = fit_temperature(logits, labels)
+        return replace(card, heads=temperatures)
+
+    def _figures(self, card: ModelCard) -> dict[str, Any]:
+        figures: dict[str, Any] = {}
+        for head in card.heads:
+            rows, labels = head_labels(self.data.val, head)
+            probabilities = Classifier(self.model, head=head).probabilities(self.data.val.images[rows])
+            figures[head] = measure(labels, probabilities)
+            if head == "fer2013":
+                counts = confusion(labels, probabilities.argmax(1))
+                write_confusion(counts, self.path / "confusion_matrix", "validation split")
+        return figures
+
+
+@contextmanager
+def open_run(run: Path, settings: TrainSettings, data: TrainingData, *, resume: bool) -> Iterator[RunFolder]:
+    """Lock a run folder, new or, with `resume`, of the same recipe and data.
+
+    Raises:
+        UsageError: another process trains there, or the folder holds something else.
+        OutputError: the folder cannot be written.
+    """
+    with writing(run):
+        run.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(run / ".lock")
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            raise UsageError(f"{run}: another process is training there") from None
+    try:
+        yield RunFolder(run, settings, data, _start_or_check(run, settings, data, resume=resume))
+    finally:
+        lock.release()
+
+
+def _start_or_check(
+    run: Path, settings: TrainSettings, data: TrainingData, *, resume: bool
+) -> dict[str, Any]:
+    manifest_file = run / "manifest.json"
+    recipe = {"settings": asdict(settings), "data": {"fingerprint": data.fingerprint}}
+    if manifest_file.is_file():
+        manifest = read_json(manifest_file)
+        if not resume:
+            raise UsageError(f"{run} holds a run already: --resume continues it, or choose another folder")
+        for name, value in recipe.items():
+            found = {key: manifest[name].get(key) for key in value}
+            if found != value:
+                raise UsageError(f"{run} was begun with other {name}: {_difference(found, value)}")
+        return manifest
+    if any(path.name != ".lock" for path in run.iterdir()):
+        raise UsageError(f"{run} is not empty and holds no run: choose another folder")
+    recipe["data"] |= {"train": len(data.train.labels), "val": len(data.val.labels)}
+    manifest = {
+        "status": "running",
+        "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "versions": versions("torch", "numpy", "onnxruntime"),
+        **recipe,
+    }
+    write_text(run / "settings.toml", dump_toml(settings))
+    write_json(manifest_file, manifest)
+    return manifest
+
+
+def _difference(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
+    changed = [name for name, value in wanted.items() if found.get(name) != value]
+    return ", ".join(f"{name} was {found.get(name)!r}, now {wanted[name]!r}" for name in changed)
