@@ -1,0 +1,63 @@
+"""The `fer-batch` program: its commands, and how an error becomes an exit code."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from typing import Annotated
+
+import typer
+
+import fer_batch
+from fer_batch.cli.annotate import annotate
+from fer_batch.cli.evaluate import evaluate
+from fer_batch.cli.model import app as model_app
+from fer_batch.cli.prepare import prepare
+from fer_batch.cli.train import train
+from fer_batch.errors import EXIT_INTERRUPTED, EXIT_OK, FerBatchError, UsageError
+
+_TRAINING_LIBRARIES = {"torch", "torchvision", "onnxscript", "safetensors"}
+
+app = typer.Typer(
+    name="fer-batch",
+    help="Expressions of every face in every frame, and the data set and model behind them.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+@app.callback()
+def root(
+    version: Annotated[bool, typer.Option("--version", help="Print the version.", is_eager=True)] = False,
+) -> None:
+    """Take the options that stand before a command."""
+    if version:
+        typer.echo(fer_batch.__version__)
+        raise typer.Exit(EXIT_OK)
+
+
+app.command()(prepare)
+app.command()(train)
+app.command()(evaluate)
+app.command()(annotate)
+app.add_typer(model_app, name="model")
+
+
+def main() -> None:
+    """Run the command line and leave with the exit code that the design gives each outcome."""
+    try:
+        app()
+    except FerBatchError as error:
+        # The traceback is for whoever asked for details; everybody gets the one line.
+        logging.getLogger("fer_batch").debug("the error's origin", exc_info=True)
+        typer.echo(f"fer-batch: {error}", err=True)
+        sys.exit(error.exit_code)
+    except ModuleNotFoundError as error:
+        if error.name not in _TRAINING_LIBRARIES:
+            raise
+        typer.echo(f"fer-batch: this needs {error.name}: pip install 'fer-batch[torch]'", err=True)
+        sys.exit(UsageError.exit_code)
+    except KeyboardInterrupt:
+        typer.echo("fer-batch: interrupted; what was finished is kept", err=True)
+        sys.exit(EXIT_INTERRUPTED)

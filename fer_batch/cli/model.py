@@ -1,0 +1,121 @@
+"""`fer-batch model`: what models there are, what is in one, and a copy of it."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, get_args
+
+import typer
+
+from fer_batch.cli.console import JsonOption, summary
+from fer_batch.settings import ArchitectureName
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from fer_batch.model.onnx_file import ModelCard
+
+app = typer.Typer(help="List, show and export models.", no_args_is_help=True)
+
+ARCHITECTURES = get_args(ArchitectureName)
+ModelArgument = Annotated[
+    str, typer.Argument(metavar="MODEL", help="`default`, a run folder, or an .onnx file.")
+]
+
+
+@app.command("list")
+def list_models(as_json: JsonOption = False) -> None:
+    """Name the trained model that comes with fer-batch, and the architectures that `train` builds."""
+    from fer_batch.model.onnx_file import default_model, load_card
+
+    card = load_card(default_model())
+    values = {"default": card.architecture, "architectures": ARCHITECTURES}
+    text = f"trained:        default ({card.architecture})\narchitectures:  {', '.join(ARCHITECTURES)}"
+    summary(values, text, as_json=as_json, quiet=False)
+
+
+@app.command()
+def show(
+    model: Annotated[
+        str,
+        typer.Argument(metavar="MODEL", help="`default`, a run folder, an .onnx file, or an architecture."),
+    ],
+    as_json: JsonOption = False,
+) -> None:
+    """Print a model's layer table and, where it is trained, its card.
+
+    An architecture's table needs PyTorch; a trained model's does not.
+    """
+    from fer_batch.model.onnx_file import load_card, resolve
+    from fer_batch.storage import file_sha256
+
+    if model in ARCHITECTURES:
+        from fer_batch.model.layers import architecture_layers
+
+        layers = architecture_layers(model)
+        summary({"architecture": model, "layers": layers}, _table(layers), as_json=as_json, quiet=False)
+        return
+    path = resolve(model)
+    card, sha256 = load_card(path), file_sha256(path)
+    values = asdict(card) | {"path": path, "bytes": path.stat().st_size, "sha256": sha256}
+    text = "\n\n".join([_table(card.layers), _card(card, path, sha256)])
+    summary(values, text, as_json=as_json, quiet=False)
+
+
+@app.command()
+def export(
+    model: ModelArgument,
+    out: Annotated[Path, typer.Argument(metavar="OUT.onnx", help="File to write.")],
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace OUT.onnx if it is there.")] = False,
+) -> None:
+    """Check a model and write it as one ONNX file that needs nothing else.
+
+    Input `pixels`: uint8 [N, 1, 48, 48], gray. Outputs: one a head, logits [N, 7]; divide by the
+    head's temperature before the softmax. The card is JSON in the metadata, under `fer_batch`.
+    """
+    from fer_batch.errors import UsageError
+    from fer_batch.model.onnx_file import load_card, resolve
+    from fer_batch.storage import atomic_file
+
+    path = resolve(model)
+    load_card(path)
+    if out.exists() and not overwrite:
+        raise UsageError(f"{out} exists: --overwrite replaces it")
+    with atomic_file(out) as partial:
+        partial.write_bytes(path.read_bytes())
+    typer.echo(f"wrote {out}")
+
+
+def _table(layers: Sequence[tuple[str, tuple[int, ...], int]]) -> str:
+    """The layer table in the familiar form: layer, output shape, parameters."""
+    rows = [(name, str((None, *shape)), f"{parameters:,}") for name, shape, parameters in layers]
+    rows.insert(0, ("Layer", "Output shape", "Parameters"))
+    widths = [max(len(row[column]) for row in rows) for column in range(3)]
+    lines = [f"{a:<{widths[0]}}  {b:<{widths[1]}}  {c:>{widths[2]}}" for a, b, c in rows]
+    rule = "-" * len(lines[0])
+    total = sum(parameters for _, _, parameters in layers)
+    return "\n".join([lines[0], rule, *lines[1:], rule, f"Total parameters: {total:,}"])
+
+
+def _card(card: ModelCard, path: Path, sha256: str) -> str:
+    lines = [
+        f"file:          {path} ({path.stat().st_size / 1e6:.1f} MB)",
+        f"SHA-256:       {sha256}",
+        f"architecture:  {card.architecture}",
+        f"labels:        {', '.join(card.labels)}",
+        f"input:         gray, {card.input_size}x{card.input_size}, uint8; normalised {card.normalisation}",
+        f"crop:          square of side {card.crop.side} x box height, centre shifted by "
+        f"({card.crop.centre_x:+}, {card.crop.centre_y:+}) box heights",
+        f"trained on:    data with fingerprint {card.training.get('data_fingerprint', 'unknown')}",
+        f"epoch:         {card.training.get('epoch', 'unknown')}",
+    ]
+    for head, temperature in card.heads.items():
+        lines.append(f"head:          {head}, temperature {temperature}")
+        for split, heads in card.figures.items():
+            figures = heads[head]
+            lines.append(
+                f"               {split}: accuracy {figures['accuracy']:.2%}, "
+                f"macro-F1 {figures['macro_f1']:.3f}, n {figures['n']}"
+            )
+    return "\n".join(lines)

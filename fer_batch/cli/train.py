@@ -1,0 +1,63 @@
+"""`fer-batch train`: a data set folder into a run folder with a model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from fer_batch.cli.console import JsonOption, QuietOption, VerboseOption, console, summary
+from fer_batch.settings import ArchitectureName, DeviceName, TrainRuntime, TrainSettings, build, merge
+
+
+def train(
+    dataset: Annotated[Path, typer.Argument(help="Data set folder that `prepare` wrote.")],
+    run: Annotated[Path, typer.Argument(help="Folder to write: history, curves, checkpoint, model.onnx.")],
+    config: Annotated[
+        str | None, typer.Option(help="Settings: a TOML file, or the name of a known recipe (cnn7).")
+    ] = None,
+    arch: Annotated[ArchitectureName | None, typer.Option(help="Architecture of the network.")] = None,
+    epochs: Annotated[int | None, typer.Option(help="How often every picture is shown.")] = None,
+    batch_size: Annotated[int | None, typer.Option(help="Pictures in one step.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of everything random.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on after the last finished epoch.")] = False,
+    device: Annotated[
+        DeviceName, typer.Option(help="Where to train; auto takes CUDA if it is there.")
+    ] = "auto",
+    precision: Annotated[
+        Literal["auto", "fp32", "bf16"], typer.Option(help="auto: bf16 where the hardware is fast at it.")
+    ] = "auto",
+    threads: Annotated[int, typer.Option(help="CPU threads; 0 lets PyTorch choose.")] = 0,
+    as_json: JsonOption = False,
+    quiet: QuietOption = False,
+    verbose: VerboseOption = False,
+) -> None:
+    """Train a classifier, choose its best epoch on the validation split, and export it to ONNX.
+
+    A run that was stopped goes on with the same command and --resume.
+    """
+    from fer_batch.training import train as run_training
+    from fer_batch.training.recipes import load_recipe
+
+    over = {"arch": arch, "epochs": epochs, "batch_size": batch_size, "seed": seed}
+    settings = build(
+        TrainSettings, merge(load_recipe(config) if config else {}, over), origin=config or "train"
+    )
+    runtime = TrainRuntime(device=device, precision=precision, threads=threads)
+    with console(quiet=quiet, verbose=verbose) as progress:
+        result = run_training(dataset, run, settings, runtime=runtime, resume=resume, progress=progress)
+    lines = [f"{result.epochs} epochs; the best on the validation split was epoch {result.best_epoch}"]
+    lines += [
+        f"{head}: accuracy {figures['accuracy']:.2%}, macro-F1 {figures['macro_f1']:.3f}, n {figures['n']}"
+        for head, figures in result.figures.items()
+    ]
+    lines.append(f"model: {result.model}")
+    values = {
+        "run": result.run,
+        "model": result.model,
+        "epochs": result.epochs,
+        "best_epoch": result.best_epoch,
+        "figures": result.figures,
+    }
+    summary(values, "\n".join(lines), as_json=as_json, quiet=quiet)
