@@ -1,0 +1,202 @@
+"""From files to tables, through the Python API, with the bundled model."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import av
+import cv2
+import numpy as np
+import pyarrow.csv
+import pyarrow.parquet as pq
+import pytest
+from videos import encode, landscape, moving_face, portrait
+
+from fer_batch.annotation import AnnotateResult, Models, Todo, annotate
+from fer_batch.emotions import LABELS
+from fer_batch.engine.due import Due
+from fer_batch.errors import ModelError, OutputError, UsageError
+from fer_batch.settings import AnnotateSettings, DetectionSettings, SamplingSettings
+from fer_batch.storage import FACE_COLUMNS, FRAME_COLUMNS, LANDMARK_COLUMNS, SUMMARY_COLUMNS, read_json
+
+RESULTS = ("faces.csv", "faces.parquet", "frames.csv", "frames.parquet")
+
+
+@pytest.fixture(scope="module")
+def footage(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A face for 30 frames and then none for 10, an image folder, and a file that is no video."""
+    folder = tmp_path_factory.mktemp("footage")
+    encode(folder / "visit.mp4", [*moving_face(30), *[landscape()] * 10])
+    (folder / "stills").mkdir()
+    for name, image in (("1.png", portrait()), ("2.png", landscape()), ("10.png", portrait(640, 360))):
+        cv2.imwrite(str(folder / "stills" / name), cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
+    (folder / "broken.mp4").write_bytes(b"no video")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def done(footage: Path, tmp_path_factory: pytest.TempPathFactory) -> AnnotateResult:
+    return annotate([footage], tmp_path_factory.mktemp("results"), AnnotateSettings(overlay=True))
+
+
+def contents(out: Path, name: str) -> dict[str, bytes]:
+    return {result: (out / name / result).read_bytes() for result in RESULTS}
+
+
+def test_every_frame_has_a_row_faces_or_none(done: AnnotateResult) -> None:
+    frames = pq.read_table(done.out / "visit" / "frames.parquet").to_pydict()
+    assert frames["frame"] == list(range(40))
+    assert frames["faces"] == [1] * 30 + [0] * 10
+    assert set(frames["status"]) == {"ok"}
+    np.testing.assert_allclose(frames["time_s"], np.arange(40) / 25, atol=1e-3)
+
+
+def test_faces_lie_where_the_face_is(done: AnnotateResult) -> None:
+    faces = pq.read_table(done.out / "visit" / "faces.parquet").to_pydict()
+    assert faces["frame"] == list(range(30))
+    assert set(faces["face"]) == {0}
+    assert all(np.diff(faces["x"]) < 5)
+    assert faces["x"][0] - faces["x"][29] == pytest.approx(29, abs=4)
+    total = sum(np.array(faces[label]) for label in LABELS)
+    np.testing.assert_allclose(total, 1, atol=1e-5)
+    best = np.argmax([faces[label] for label in LABELS], 0)
+    assert faces["emotion"] == [LABELS[index] for index in best]
+    assert faces["confidence"] == [faces[label][row] for row, label in enumerate(faces["emotion"])]
+
+
+def test_columns_are_the_documented_ones(done: AnnotateResult) -> None:
+    video = [column.name for column in FACE_COLUMNS if column.name != "file"]
+    assert pyarrow.csv.read_csv(done.out / "visit" / "faces.csv").column_names == video
+    landmarks = [column.name for column in LANDMARK_COLUMNS]
+    assert pq.read_schema(done.out / "visit" / "faces.parquet").names == video + landmarks
+    pictures = [column.name for column in FRAME_COLUMNS]
+    assert pyarrow.csv.read_csv(done.out / "stills" / "frames.csv").column_names == pictures
+    assert pyarrow.csv.read_csv(done.out / "summary.csv").column_names == [c.name for c in SUMMARY_COLUMNS]
+
+
+def test_csv_and_parquet_say_the_same(done: AnnotateResult) -> None:
+    for name in ("visit", "stills"):
+        csv = pyarrow.csv.read_csv(done.out / name / "faces.csv")
+        parquet = pq.read_table(done.out / name / "faces.parquet", columns=csv.column_names)
+        for column in csv.column_names:
+            assert csv[column].cast(parquet[column].type).to_pylist() == parquet[column].to_pylist()
+
+
+def test_pictures_are_read_in_natural_order(done: AnnotateResult) -> None:
+    frames = pq.read_table(done.out / "stills" / "frames.parquet").to_pydict()
+    assert frames["file"] == ["1.png", "2.png", "10.png"]
+    assert frames["faces"] == [1, 0, 1]
+    assert frames["time_s"] == [None] * 3
+
+
+def test_what_cannot_be_read_is_recorded_and_stops_nothing(done: AnnotateResult) -> None:
+    (failed,) = done.troubled
+    assert (failed["source"], failed["status"]) == ("broken", "failed")
+    assert "cannot be opened as a video" in failed["reason"]
+    assert read_json(done.out / "broken" / "manifest.json")["status"] == "failed"
+    summary = pyarrow.csv.read_csv(done.out / "summary.csv").to_pydict()
+    assert summary["source"] == ["broken", "stills", "visit"]
+    assert summary["status"] == ["failed", "ok", "ok"]
+    assert summary["coverage"][1:] == [2 / 3, 0.75]
+
+
+def test_the_overlay_has_every_frame_at_its_time(done: AnnotateResult) -> None:
+    with av.open(str(done.out / "visit" / "overlay.mp4")) as container:
+        frames = list(container.decode(video=0))
+    assert len(frames) == 40
+    np.testing.assert_allclose([frame.time for frame in frames], np.arange(40) / 25, atol=1e-3)
+    drawn = frames[0].to_ndarray(format="rgb24").astype(int)
+    assert np.abs(drawn - portrait(350)[:, :320]).max() > 60
+    assert len(list((done.out / "stills" / "overlay").iterdir())) == 3
+
+
+def test_a_second_run_does_nothing(done: AnnotateResult, footage: Path) -> None:
+    before = {path: path.stat().st_mtime_ns for path in done.out.rglob("*.parquet")}
+    again = annotate([footage], done.out, AnnotateSettings(overlay=True))
+    assert again.due == {"broken": Due.WAITING, "stills": Due.FINISHED, "visit": Due.FINISHED}
+    assert again.rows == done.rows
+    assert {path: path.stat().st_mtime_ns for path in done.out.rglob("*.parquet")} == before
+
+
+def test_what_changed_is_due_and_a_dry_run_only_says_so(done: AnnotateResult, footage: Path) -> None:
+    other = AnnotateSettings(overlay=True, sampling=SamplingSettings(every=2))
+    result = annotate([footage], done.out, other, dry_run=True)
+    assert set(result.due.values()) == {Due.CHANGED}
+    retried = annotate(
+        [footage], done.out, AnnotateSettings(overlay=True), todo=Todo(retry=True), dry_run=True
+    )
+    assert retried.due["broken"] is Due.RETRY
+
+
+def test_workers_change_no_byte(done: AnnotateResult, footage: Path, tmp_path: Path) -> None:
+    annotate([footage], tmp_path, AnnotateSettings(overlay=True), todo=Todo(workers=2))
+    for name in ("visit", "stills"):
+        assert contents(tmp_path, name) == contents(done.out, name)
+        manifests = [read_json(out / name / "manifest.json") for out in (tmp_path, done.out)]
+        assert [manifest.pop("timings") is not None for manifest in manifests] == [True, True]
+        assert manifests[0] == manifests[1]
+    assert (tmp_path / "summary.csv").read_bytes() == (done.out / "summary.csv").read_bytes()
+
+
+def test_faces_only_takes_the_picture_for_the_face(footage: Path, tmp_path: Path) -> None:
+    annotate([footage / "stills"], tmp_path, AnnotateSettings(faces_only=True))
+    faces = pq.read_table(tmp_path / "stills" / "faces.parquet").to_pydict()
+    assert faces["file"] == ["1.png", "2.png", "10.png"]
+    assert faces["detection_score"] == [None] * 3
+    assert list(zip(faces["width"], faces["height"], strict=True)) == [(320, 180), (320, 180), (640, 360)]
+
+
+def test_known_expressions_give_a_confusion_matrix(footage: Path, tmp_path: Path) -> None:
+    labels = tmp_path / "labels.csv"
+    labels.write_text("source,start_s,end_s,emotion\nvisit,0,0.4,happy\nvisit.mp4,0.4,0.8,sad\n")
+    result = annotate([footage / "visit.mp4"], tmp_path / "out", labels=labels)
+    assert result.agreement is not None
+    assert result.agreement.sum(1).tolist() == [0, 0, 0, 10, 10, 0, 0]
+    assert (tmp_path / "out" / "confusion_matrix.csv").is_file()
+    assert (tmp_path / "out" / "confusion_matrix.png").is_file()
+
+
+def test_class_named_folders_need_no_labels(tmp_path: Path) -> None:
+    for name in ("happy", "sad"):
+        (tmp_path / "set" / name).mkdir(parents=True)
+        cv2.imwrite(str(tmp_path / "set" / name / "a.png"), cv2.cvtColor(portrait(), cv2.COLOR_RGB2BGR))
+    result = annotate([tmp_path / "set"], tmp_path / "out")
+    assert result.agreement is not None
+    assert result.agreement.sum(1).tolist() == [0, 0, 0, 1, 1, 0, 0]
+
+
+def test_settings_and_models_that_cannot_be(footage: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"detection\.threshold"):
+        annotate([footage], tmp_path / "a", AnnotateSettings(detection=DetectionSettings(threshold=2)))
+    with pytest.raises(UsageError, match="workers"):
+        annotate([footage], tmp_path / "a", todo=Todo(workers=0))
+    with pytest.raises(ModelError, match="no model"):
+        annotate([footage], tmp_path / "a", models=Models(classifier="gone"))
+    assert not (tmp_path / "a").exists()
+
+
+def test_results_that_cannot_be_written_end_the_run(footage: Path, tmp_path: Path) -> None:
+    (tmp_path / "out").write_text("a file in the way")
+    with pytest.raises(OutputError, match="out"):
+        annotate([footage / "visit.mp4"], tmp_path / "out")
+    assert not any(thread.name.startswith(("ahead", "stage")) for thread in threading.enumerate())
+
+
+def test_the_real_clips(shared_data: Path, tmp_path: Path) -> None:
+    clips = shared_data / "clips"
+    result = annotate([clips / "pexels.mp4", clips / "single_face.mp4", clips / "no_face.mp4"], tmp_path)
+    rows = {row["source"]: row for row in result.rows}
+    assert {name: (row["status"], row["frames"]) for name, row in rows.items()} == {
+        "pexels": ("ok", 472),
+        "single_face": ("ok", 72),
+        "no_face": ("ok", 95),
+    }
+    assert rows["pexels"]["coverage"] >= 0.99
+    assert rows["single_face"]["coverage"] >= 0.99
+    assert rows["no_face"]["coverage"] <= 0.01
+
+
+def test_the_real_group_photo(shared_data: Path, tmp_path: Path) -> None:
+    (row,) = annotate([shared_data / "clips" / "multi_face.jpg"], tmp_path).rows
+    assert (row["faces"], row["status"]) == (5, "ok")

@@ -1,0 +1,52 @@
+"""What every classifier promises, shown on the bundled one."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from fer_batch.errors import ModelError
+from fer_batch.inference.classifier import Classifier
+from fer_batch.model.onnx_file import default_model, load_card
+from fer_batch.settings import Head
+
+
+@pytest.fixture(scope="module", params=["fer2013", "crowd"])
+def classifier(request: pytest.FixtureRequest) -> Classifier:
+    return Classifier(default_model(), head=request.param, batch_size=4)
+
+
+@pytest.fixture(scope="module")
+def crops() -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 256, (11, 48, 48), dtype=np.uint8)
+
+
+def test_rows_are_probabilities(classifier: Classifier, crops: np.ndarray) -> None:
+    probabilities = classifier.probabilities(crops)
+    assert probabilities.shape == (11, 7)
+    assert probabilities.dtype == np.float32
+    assert np.all(probabilities >= 0)
+    np.testing.assert_allclose(probabilities.sum(1), 1, atol=1e-5)
+
+
+def test_batches_change_nothing_but_rounding(classifier: Classifier, crops: np.ndarray) -> None:
+    together = classifier.probabilities(crops)
+    alone = np.concatenate([classifier.probabilities(crop[None]) for crop in crops])
+    np.testing.assert_allclose(together, alone, atol=1e-5)
+
+
+def test_no_crops_give_no_rows(classifier: Classifier) -> None:
+    assert classifier.probabilities(np.empty((0, 48, 48), np.uint8)).shape == (0, 7)
+
+
+def test_the_temperature_is_the_cards(crops: np.ndarray) -> None:
+    head: Head = "fer2013"
+    classifier = Classifier(default_model(), head=head)
+    scaled = classifier.logits(crops) / load_card(default_model()).heads[head]
+    wanted = np.exp(scaled) / np.exp(scaled).sum(1, keepdims=True)
+    np.testing.assert_allclose(classifier.probabilities(crops), wanted, atol=1e-5)
+
+
+def test_a_head_that_is_not_there() -> None:
+    with pytest.raises(ModelError, match="has no head 'experts'"):
+        Classifier(default_model(), head="experts")  # pyright: ignore[reportArgumentType] - that is the test

@@ -1,0 +1,93 @@
+"""What every detector promises."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from skimage.data import astronaut
+from videos import FACE, landscape
+
+from fer_batch.inference.detector import DETECTORS, Detector, YuNet, resolve_detector
+from fer_batch.settings import DetectionSettings
+
+
+@pytest.fixture(scope="module", params=DETECTORS)
+def detector(request: pytest.FixtureRequest) -> Detector:
+    return YuNet(resolve_detector(request.param), DetectionSettings())
+
+
+def test_finds_the_face_where_it_is(detector: Detector) -> None:
+    found = detector.detect(astronaut())
+    assert len(found) == 1
+    assert found.boxes.dtype == found.scores.dtype == found.landmarks.dtype == np.float32
+    assert found.boxes.shape == (1, 4)
+    assert found.landmarks.shape == (1, 5, 2)
+    np.testing.assert_allclose(found.boxes[0], FACE, atol=20)
+    right_eye, left_eye, nose, right_mouth, left_mouth = found.landmarks[0]
+    assert right_eye[0] < nose[0] < left_eye[0]
+    assert right_mouth[0] < left_mouth[0]
+    assert max(right_eye[1], left_eye[1]) < nose[1] < min(right_mouth[1], left_mouth[1])
+
+
+def test_finds_nothing_in_a_landscape(detector: Detector) -> None:
+    found = detector.detect(landscape())
+    assert len(found) == 0
+    assert found.boxes.shape == (0, 4)
+    assert found.landmarks.shape == (0, 5, 2)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (7, 500), (33, 31), (2000, 1500)])
+def test_takes_any_size(detector: Detector, size: tuple[int, int]) -> None:
+    assert len(detector.detect(np.zeros((*size, 3), np.uint8))) == 0
+
+
+@pytest.mark.parametrize("factor", [0.5, 2.0, 3.7])
+def test_boxes_are_in_pixels_of_the_picture_given(detector: Detector, factor: float) -> None:
+    image = astronaut()
+    resized = cv2.resize(image, None, fx=factor, fy=factor).astype(np.uint8)
+    (found,) = detector.detect(resized).boxes / factor
+    np.testing.assert_allclose(found, detector.detect(image).boxes[0], atol=8)
+
+
+def test_threads_may_share_one(detector: Detector) -> None:
+    images = [np.ascontiguousarray(np.roll(astronaut(), 5 * shift, 1)) for shift in range(8)]
+    alone = [detector.detect(image) for image in images]
+    with ThreadPoolExecutor(4) as pool:
+        together = list(pool.map(detector.detect, images))
+    for one, other in zip(alone, together, strict=True):
+        assert np.array_equal(one.boxes, other.boxes)
+        assert np.array_equal(one.scores, other.scores)
+
+
+def test_scores_fall_and_stand_above_the_threshold(detector: Detector) -> None:
+    image = np.concatenate([astronaut(), astronaut()[:, ::-1]], 1)
+    scores = detector.detect(image).scores
+    assert len(scores) == 2
+    assert scores[0] >= scores[1] >= DetectionSettings().threshold
+
+
+def opencv(model: Path, image: NDArray[np.uint8]) -> NDArray[np.float32]:
+    reference = cv2.FaceDetectorYN.create(str(model), "", image.shape[1::-1], 0.6, 0.3)
+    found = reference.detect(cv2.cvtColor(image, cv2.COLOR_RGB2BGR))[1]
+    return np.empty((0, 15), np.float32) if found is None else found
+
+
+def test_agrees_with_opencvs_own_yunet() -> None:
+    model = resolve_detector("yunet")
+    detector = YuNet(model, DetectionSettings())
+    for image in (astronaut(), np.ascontiguousarray(astronaut()[:320, 100:420])):
+        wanted, found = opencv(model, image), detector.detect(image)
+        np.testing.assert_allclose(found.boxes[:, :2], wanted[:, :2], atol=0.05)
+        np.testing.assert_allclose(found.boxes[:, 2:] - found.boxes[:, :2], wanted[:, 2:4], atol=0.05)
+        np.testing.assert_allclose(found.landmarks.reshape(-1, 10), wanted[:, 4:14], atol=0.05)
+        np.testing.assert_allclose(found.scores, wanted[:, 14], atol=1e-4)
+
+
+def test_finds_the_five_people_of_the_group_photo(shared_data: Path) -> None:
+    image = cv2.cvtColor(cv2.imread(str(shared_data / "clips" / "multi_face.jpg")), cv2.COLOR_BGR2RGB)
+    assert len(YuNet(resolve_detector("yunet"), DetectionSettings()).detect(image)) == 5

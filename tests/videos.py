@@ -1,0 +1,69 @@
+"""Real videos and pictures for tests, encoded on the spot around a public-domain portrait."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from skimage.data import astronaut
+
+FACE = (178, 63, 268, 176)
+"""Where a person would draw the face in the portrait: x0, y0, x1, y1 in pixels."""
+
+
+def portrait(width: int = 320, height: int = 180) -> NDArray[np.uint8]:
+    """The upper part of the portrait, with the face in it: uint8 [height, width, 3], RGB."""
+    return cv2.resize(astronaut()[:288], (width, height), interpolation=cv2.INTER_AREA).astype(np.uint8)
+
+
+def landscape(width: int = 320, height: int = 180) -> NDArray[np.uint8]:
+    """A picture without a face: smooth colours."""
+    ramp = np.linspace(40, 200, width, dtype=np.uint8)
+    return np.stack([np.tile(ramp, (height, 1))] * 3, axis=2)
+
+
+def moving_face(frames: int, width: int = 320, height: int = 180) -> list[NDArray[np.uint8]]:
+    """Frames in which the portrait drifts by a pixel each."""
+    picture = portrait(width + frames, height)
+    return [np.ascontiguousarray(picture[:, index : index + width]) for index in range(frames)]
+
+
+def encode(
+    path: Path,
+    images: Sequence[NDArray[np.uint8]],
+    *,
+    times: Sequence[float] | None = None,
+    fps: int = 25,
+    codec: str = "libx264",
+    rotation: int = 0,
+    sound: bool = False,
+) -> Path:
+    """Encode frames, at `times` in seconds or at a steady rate; returns the path."""
+    # AVI knows only steady rates; the other containers take any time.
+    clock = Fraction(1, fps) if times is None else Fraction(1, 90_000)
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream(codec, rate=fps)
+        stream.height, stream.width = images[0].shape[:2]
+        stream.pix_fmt = "yuv420p"
+        stream.codec_context.time_base = clock
+        audio = container.add_stream("aac", rate=8000) if sound else None
+        if rotation:
+            stream.set_display_rotation(rotation)
+        for index, image in enumerate(images):
+            frame = av.VideoFrame.from_ndarray(image, format="rgb24")
+            time = index / fps if times is None else times[index]
+            frame.pts, frame.time_base = round(time / clock), clock
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+        if audio is not None:
+            tone = np.zeros((1, 8000), np.float32)
+            samples = av.AudioFrame.from_ndarray(tone, format="fltp", layout="mono")
+            samples.sample_rate = 8000
+            container.mux(audio.encode(samples))
+            container.mux(audio.encode(None))
+    return path
