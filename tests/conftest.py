@@ -6,9 +6,13 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # before `datasets` is imported anywhere
 os.environ.setdefault("MPLBACKEND", "Agg")
+
+settings.register_profile("untimed", deadline=None)  # no test measures time
+settings.load_profile("untimed")
 
 
 @pytest.fixture(scope="session")

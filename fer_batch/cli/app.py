@@ -27,14 +27,20 @@ app = typer.Typer(
 )
 
 
-@app.callback()
-def root(
-    version: Annotated[bool, typer.Option("--version", help="Print the version.", is_eager=True)] = False,
-) -> None:
-    """Take the options that stand before a command."""
-    if version:
+def _show_version(wanted: bool) -> None:
+    if wanted:
         typer.echo(fer_batch.__version__)
         raise typer.Exit(EXIT_OK)
+
+
+# A callback of its own, and eager: it answers before the missing command is complained about.
+@app.callback()
+def root(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", callback=_show_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Take the options that stand before a command."""
 
 
 app.command()(prepare)
@@ -58,6 +64,7 @@ def main() -> None:
             raise
         typer.echo(f"fer-batch: this needs {error.name}: pip install 'fer-batch[torch]'", err=True)
         sys.exit(UsageError.exit_code)
-    except KeyboardInterrupt:
-        typer.echo("fer-batch: interrupted; what was finished is kept", err=True)
-        sys.exit(EXIT_INTERRUPTED)
+    except SystemExit as done:  # Typer turns Ctrl-C into this, and says nothing
+        if done.code == EXIT_INTERRUPTED:
+            typer.echo("fer-batch: interrupted; what was finished is kept", err=True)
+        raise

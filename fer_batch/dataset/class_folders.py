@@ -1,0 +1,175 @@
+"""Pictures sorted into folders that are named after expressions."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fer_batch.dataset.archives import reading
+from fer_batch.dataset.images import SIDE, decode_gray, pixel_sha256, resize
+from fer_batch.dataset.samples import Item, Sample
+from fer_batch.emotions import LABELS, Emotion
+from fer_batch.errors import DatasetFormatError, InputError
+from fer_batch.storage import file_sha256
+
+PICTURE_SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".pgm", ".png", ".tif", ".tiff", ".webp"})
+
+_SPLIT_FOLDERS = {
+    "train": "train",
+    "training": "train",
+    "val": "val",
+    "valid": "val",
+    "validation": "val",
+    "publictest": "val",
+    "test": "test",
+    "testing": "test",
+    "privatetest": "test",
+}
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture file in a class folder.
+
+    Attributes:
+        path: relative to the folder that was searched, with forward slashes.
+        split: `train`, `val` or `test`; `train` where the folders name none.
+        class_name: the class folder's name.
+        label: the expression it means; None where it means none of the seven.
+    """
+
+    path: str
+    split: str
+    class_name: str
+    label: Emotion | None
+
+
+def has_class_folders(folder: Path) -> bool:
+    """Whether `folder` holds class folders, directly or under folders named after splits."""
+    return any(_label(child.name) is not None for _, parent in _parents(folder) for child in _folders(parent))
+
+
+def find_pictures(folder: Path) -> Iterator[Picture]:
+    """Every picture under `folder/{class}/` or `folder/{split}/{class}/`, sorted by path.
+
+    Splits may be called train, training, val, valid, validation, PublicTest, test, testing or
+    PrivateTest. Hidden folders and files that have no picture's suffix are passed over.
+
+    Raises:
+        InputError: the folder does not exist.
+        DatasetFormatError: no folder in it is named after an expression.
+    """
+    if not folder.is_dir():
+        raise InputError(f"{folder} is not a folder")
+    if not has_class_folders(folder):
+        raise DatasetFormatError(
+            f"{folder} holds no class folders: expected folders named {', '.join(LABELS)}, "
+            "directly or under train, val and test"
+        )
+    for split, parent in _parents(folder):
+        for class_folder in _folders(parent):
+            label = _label(class_folder.name)
+            for path in sorted(class_folder.rglob("*")):
+                if path.suffix.lower() in PICTURE_SUFFIXES and not path.name.startswith("."):
+                    yield Picture(path.relative_to(folder).as_posix(), split, class_folder.name, label)
+
+
+def read_picture(folder: Path, picture: Picture) -> tuple[Emotion, NDArray[np.uint8]]:
+    """Label and gray pixels (uint8 [H, W], 0–255) of a picture that `find_pictures` found in `folder`.
+
+    Raises:
+        ValueError: its folder names no expression, or it cannot be read or decoded.
+    """
+    if picture.label is None:
+        raise ValueError(f"the folder name {picture.class_name!r} is none of {', '.join(LABELS)}")
+    try:
+        data = (folder / picture.path).read_bytes()
+    except OSError as error:
+        raise ValueError(error.strerror or str(error)) from error
+    return picture.label, decode_gray(data)
+
+
+def _parents(folder: Path) -> list[tuple[str, Path]]:
+    """The folders that hold class folders, each with its split."""
+    splits = [
+        (_SPLIT_FOLDERS[child.name.lower()], child)
+        for child in _folders(folder)
+        if child.name.lower() in _SPLIT_FOLDERS
+    ]
+    return splits or [("train", folder)]
+
+
+def _folders(folder: Path) -> list[Path]:
+    return sorted(child for child in folder.iterdir() if child.is_dir() and not child.name.startswith("."))
+
+
+def _label(name: str) -> Emotion | None:
+    try:
+        return Emotion.from_label(name)
+    except ValueError:
+        return None
+
+
+@dataclass(frozen=True)
+class PictureFile:
+    """A picture to be read; its attributes are those of `Item`."""
+
+    row: int
+    folder: Path
+    picture: Picture
+
+    line = None
+    content = b""
+    units = 1.0
+
+    @property
+    def id(self) -> str:
+        """The picture's position in the list of all pictures, as five digits."""
+        return f"{self.row:05d}"
+
+    @property
+    def file(self) -> str:
+        """Path in the source folder."""
+        return self.picture.path
+
+    def load(self) -> Sample:
+        """Read the picture; see `Item.load`."""
+        label, image = read_picture(self.folder, self.picture)
+        sample = resize(image, SIDE)
+        return Sample(self.picture.split, label, sample, pixel_sha256(image), resized=sample is not image)
+
+
+@dataclass(frozen=True)
+class FolderSource:
+    """A folder of class folders; see `Source` for its attributes."""
+
+    path: Path
+    pictures: tuple[Picture, ...]
+
+    dialect = "class folders"
+    has_usage = False
+    files_named = True
+    unit = "pictures"
+
+    @property
+    def total(self) -> int:
+        """How many pictures there are."""
+        return len(self.pictures)
+
+    def sha256(self) -> str:
+        """See `Source.sha256`."""
+        digest = hashlib.sha256()
+        for picture in self.pictures:
+            with reading(self.path / picture.path):
+                digest.update(f"{file_sha256(self.path / picture.path)}  {picture.path}\n".encode())
+        return digest.hexdigest()
+
+    def items(self) -> Iterator[Item]:
+        """Every picture, in the order of paths; see `Source.items`."""
+        for row, picture in enumerate(self.pictures):
+            yield PictureFile(row, self.path, picture)

@@ -1,0 +1,296 @@
+"""FER2013, however it was downloaded, into a dataset folder."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from fer_batch.dataset.archives import find_csv_files, reading
+from fer_batch.dataset.class_folders import FolderSource, find_pictures, has_class_folders
+from fer_batch.dataset.csv_source import choose_files
+from fer_batch.dataset.ferplus import read_votes
+from fer_batch.dataset.published import published_counts
+from fer_batch.dataset.samples import Item, Source
+from fer_batch.dataset.writer import Accepted, Rejected, Tables, write_picture
+from fer_batch.emotions import LABELS
+from fer_batch.errors import DatasetFormatError, InputError, UsageError
+from fer_batch.progress import Progress, silent
+from fer_batch.settings import PrepareSettings, validated
+from fer_batch.storage import atomic_folder, file_sha256, read_json, versions, write_json
+
+MANIFEST = "dataset.json"
+KIND = "fer-batch dataset"
+RESULTS_VERSION = 1
+"""Raised when the same source and settings give other pictures or tables, not with every release."""
+
+_SPLITS = ("train", "val", "test")
+_WORKERS = 2  # decoding text holds Python's lock; encoding and writing files do not: more gain nothing
+_CHUNK = 100  # rows a task: large beside the cost of handing one over, small beside memory
+
+
+@dataclass(frozen=True)
+class PrepareResult:
+    """What is in a dataset folder.
+
+    Attributes:
+        path: the folder.
+        counts: rows by split and class name, and `unlabelled` rows.
+        published: the counts published for FER2013, in the same form and layout, without `unlabelled`.
+        rejected: rows and pictures that could not be used; `rejected.csv` lists them.
+        resized: pictures that were not 48x48 in the source.
+        already_done: whether the folder was there, of the same source and settings.
+    """
+
+    path: Path
+    counts: dict[str, dict[str, int]]
+    published: dict[str, dict[str, int]]
+    rejected: int
+    resized: int
+    already_done: bool
+
+
+def prepare(
+    source: Path | str,
+    out: Path | str,
+    settings: PrepareSettings = PrepareSettings(),  # noqa: B008 - frozen
+    *,
+    ferplus: Path | str | None = None,
+    overwrite: bool = False,
+    progress: Progress = silent,
+) -> PrepareResult:
+    """Turn FER2013 into a dataset folder: pictures in class folders, Parquet tables, rejected rows.
+
+    Rows that cannot be used are listed in `rejected.csv` with their reason and never stop the rest.
+    The folder is built beside its place and renamed once: it is whole or not there. Where it is
+    there already, of the same source and settings, nothing is done.
+
+    Args:
+        source: `fer2013.csv`, `icml_face_data.csv`, `train.csv` or `test.csv`; a gzip, zip or tar
+            archive or a folder with such files; or a folder of class folders (`{class}/...` or
+            `{split}/{class}/...`), whose pictures become gray and 48x48.
+        out: the dataset folder to write.
+        settings: layout and picture format.
+        ferplus: FER+ votes (`fer2013new.csv`), joined by row and checked against `Usage`.
+        overwrite: replace a dataset folder of another source or other settings. A folder that
+            `prepare` did not write is never replaced.
+        progress: told how much of the source is read.
+
+    Returns:
+        What is in the folder.
+
+    Raises:
+        UsageError: `out` holds something else, or `ferplus` cannot be joined to this source.
+        DatasetFormatError: the source is not FER2013, or `ferplus` is not of the same rows.
+        InputError: the source or `ferplus` cannot be read.
+        OutputError: the folder cannot be written.
+    """
+    source, out, ferplus = Path(source), Path(out), None if ferplus is None else Path(ferplus)
+    settings = validated(settings)
+    opened = _open_source(source)
+    _check_arguments(source, out, opened, ferplus)
+    recipe = _recipe(source, opened, settings, ferplus)
+    if _is_done(out, recipe, overwrite=overwrite):
+        return _result(out, read_json(out / MANIFEST), already_done=True)
+    with atomic_folder(out) as partial:
+        tables = _write(opened, partial, settings, ferplus, progress)
+        counts = {split: tables.counts[split] for split in _SPLITS if split in tables.counts}
+        manifest = recipe | {
+            "counts": counts,
+            "published": _published(opened, settings, counts),
+            "rejected": tables.rejected,
+            "resized": tables.resized,
+            "versions": versions("numpy", "opencv-python-headless", "pyarrow"),
+        }
+        write_json(partial / MANIFEST, manifest)
+    return _result(out, manifest, already_done=False)
+
+
+def _open_source(path: Path) -> Source:
+    if not path.exists():
+        raise InputError(f"{path} does not exist")
+    if path.is_dir() and has_class_folders(path):
+        return FolderSource(path, tuple(find_pictures(path)))
+    files = find_csv_files(path)
+    if files:
+        return choose_files(path, files)
+    found = "class folders or CSV files" if path.is_dir() else "CSV files"
+    raise DatasetFormatError(
+        f"{path} holds no {found}: expected fer2013.csv, icml_face_data.csv, or train.csv and test.csv, "
+        f"or a folder with folders named {', '.join(LABELS)}"
+    )
+
+
+def _check_arguments(source: Path, out: Path, opened: Source, ferplus: Path | None) -> None:
+    if ferplus is not None and not opened.has_usage:
+        raise UsageError(
+            f"--ferplus cannot be joined to {source}: votes are checked against each row's Usage, "
+            "and it has none; use fer2013.csv or icml_face_data.csv"
+        )
+    if isinstance(opened, FolderSource) and out.resolve().is_relative_to(source.resolve()):
+        raise UsageError(
+            f"OUT {out} lies inside the source {source}, which would then read it; choose another folder"
+        )
+
+
+def _recipe(source: Path, opened: Source, settings: PrepareSettings, ferplus: Path | None) -> dict[str, Any]:
+    """The part of the manifest that is known before anything is written."""
+    votes = None
+    if ferplus is not None:
+        with reading(ferplus):
+            votes = {"name": ferplus.name, "sha256": file_sha256(ferplus)}
+    return {
+        "kind": KIND,
+        "status": "ok",
+        "results_version": RESULTS_VERSION,
+        "source": {"name": source.resolve().name, "dialect": opened.dialect, "sha256": opened.sha256()},
+        "ferplus": votes,
+        "settings": asdict(settings),
+    }
+
+
+def _is_done(out: Path, recipe: dict[str, Any], *, overwrite: bool) -> bool:
+    """Whether `out` holds the result of this recipe.
+
+    Raises:
+        UsageError: it holds something else that is not to be replaced.
+    """
+    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
+        return False
+    there = _manifest(out)
+    if there is None:
+        raise UsageError(f"OUT {out} is no dataset folder and is left alone; choose another folder")
+    complete = all((out / f"{split}.parquet").is_file() for split in there["counts"])
+    if complete and _identity(there) == _identity(recipe):
+        return True
+    if not overwrite:
+        raise UsageError(
+            f"OUT {out} holds another data set, or this one with other settings or files missing; "
+            "choose another folder, or replace it with --overwrite"
+        )
+    return False
+
+
+def _manifest(folder: Path) -> dict[str, Any] | None:
+    """The manifest of a dataset folder; None where the folder is something else."""
+    try:
+        manifest = read_json(folder / MANIFEST)
+    except InputError:
+        return None
+    return manifest if isinstance(manifest, dict) and manifest.get("kind") == KIND else None
+
+
+def _identity(manifest: dict[str, Any]) -> tuple[object, ...]:
+    """What is equal in two manifests exactly when their pictures and tables are."""
+    votes = manifest["ferplus"]
+    return (
+        manifest["results_version"],
+        manifest["source"]["sha256"],
+        manifest["settings"],
+        votes and votes["sha256"],
+    )
+
+
+def _write(
+    source: Source, folder: Path, settings: PrepareSettings, ferplus: Path | None, progress: Progress
+) -> Tables:
+    read = 0.0
+    with Tables(folder, with_votes=ferplus is not None, with_files=source.files_named) as tables:
+        outcomes = _write_pictures(source.items(), folder, settings)
+        joined = _without_votes(outcomes) if ferplus is None else _join(outcomes, ferplus)
+        first_rejected: Rejected | None = None
+        for outcome, votes in joined:
+            tables.add(outcome, votes)
+            if isinstance(outcome, Rejected) and first_rejected is None:
+                first_rejected = outcome
+            read += outcome.item.units
+            progress(f"reading {source.unit}", int(read), source.total)
+    if not tables.counts:
+        reason = (
+            f"the first of {tables.rejected} bad rows: {_describe(first_rejected)}"
+            if first_rejected
+            else "it is empty"
+        )
+        raise DatasetFormatError(f"nothing in the source can be used; {reason}")
+    return tables
+
+
+def _write_pictures(
+    items: Iterator[Item], folder: Path, settings: PrepareSettings
+) -> Iterator[Accepted | Rejected]:
+    """The outcomes of all items, in order; at most a few chunks are under way at once."""
+
+    def write_chunk(chunk: list[Item]) -> list[Accepted | Rejected]:
+        return [write_picture(item, folder, settings) for item in chunk]
+
+    under_way: deque[Future[list[Accepted | Rejected]]] = deque()
+    with ThreadPoolExecutor(_WORKERS) as pool:
+        while chunk := list(islice(items, _CHUNK)):
+            under_way.append(pool.submit(write_chunk, chunk))
+            if len(under_way) > 2 * _WORKERS:
+                yield from under_way.popleft().result()
+        while under_way:
+            yield from under_way.popleft().result()
+
+
+def _without_votes(outcomes: Iterable[Accepted | Rejected]) -> Iterator[tuple[Accepted | Rejected, None]]:
+    return ((outcome, None) for outcome in outcomes)
+
+
+def _join(
+    outcomes: Iterable[Accepted | Rejected], ferplus: Path
+) -> Iterator[tuple[Accepted | Rejected, tuple[int, ...]]]:
+    """Each outcome with the votes of its row.
+
+    Raises:
+        DatasetFormatError: the two files have different rows.
+    """
+    rows = read_votes(ferplus)
+    for outcome in outcomes:
+        votes = next(rows, None)
+        item = outcome.item
+        here = f"{item.file} line {item.line}"
+        if votes is None:
+            raise DatasetFormatError(
+                f"{ferplus} is too short: it has {item.row} rows, and {here} is one more"
+            )
+        if isinstance(outcome, Accepted) and outcome.source_split != votes.split:
+            raise DatasetFormatError(
+                f"{ferplus} line {votes.line} is of {votes.split}, and {here} of {outcome.source_split}: "
+                "the two files do not have the same rows in the same order"
+            )
+        yield outcome, votes.counts
+    extra = next(rows, None)
+    if extra is not None:
+        raise DatasetFormatError(
+            f"{ferplus} is too long: from its line {extra.line} on, the source has no more rows"
+        )
+
+
+def _describe(rejected: Rejected) -> str:
+    item = rejected.item
+    place = item.file if item.line is None else f"{item.file} line {item.line}"
+    return f"{place}: {rejected.reason}"
+
+
+def _published(
+    source: Source, settings: PrepareSettings, counts: dict[str, Any]
+) -> dict[str, dict[str, int]]:
+    # Where the source itself tells two splits only, so must the table it is compared with.
+    two = settings.splits == "two" or (not source.has_usage and "val" not in counts)
+    return published_counts("two" if two else "three")
+
+
+def _result(out: Path, manifest: dict[str, Any], *, already_done: bool) -> PrepareResult:
+    return PrepareResult(
+        path=out,
+        counts=manifest["counts"],
+        published=manifest["published"],
+        rejected=manifest["rejected"],
+        resized=manifest["resized"],
+        already_done=already_done,
+    )
