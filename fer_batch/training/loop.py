@@ -52,7 +52,8 @@ class _State:
 
     def save(self, path: Path) -> None:
         tensors = prefixed("network", self.network.state_dict())
-        tensors |= prefixed("average", self.average.state_dict())
+        if self.average is not self.network:
+            tensors |= prefixed("average", self.average.state_dict())
         for index, values in self.optimizer.state_dict()["state"].items():
             tensors |= prefixed(f"optimizer.{index}", values)
         save_checkpoint(path, tensors, {"history": self.history})
@@ -61,7 +62,8 @@ class _State:
         tensors, header = load_checkpoint(path)
         self.history = header["history"]
         self.network.load_state_dict(group("network", tensors))
-        self.average.load_state_dict(group("average", tensors))
+        if self.average is not self.network:
+            self.average.load_state_dict(group("average", tensors))
         state = self.optimizer.state_dict()
         state["state"] = {}
         for name, value in group("optimizer", tensors).items():

@@ -1,0 +1,135 @@
+"""Evaluating the bundled model on small data: which rows, which labels, which files."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from datasets_made import write_stripes
+from processes import run
+
+from fer_batch.dataset import load_split
+from fer_batch.errors import DatasetFormatError, InputError
+from fer_batch.inference.classifier import Classifier
+from fer_batch.model.onnx_file import default_model, load_card
+from fer_batch.settings import EvaluateSettings
+from fer_batch.storage import PREDICTION_COLUMNS, read_json
+from fer_batch.training import evaluate
+from fer_batch.training.calibration import fit_temperature
+from fer_batch.training.evaluation import head_labels
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_stripes(tmp_path_factory.mktemp("stripes"))
+
+
+def test_figures_are_those_of_the_files_one_forward_pass(dataset: Path, tmp_path: Path) -> None:
+    result = evaluate("default", dataset, tmp_path)
+    split = load_split(dataset, "val")
+    probabilities = Classifier(default_model()).probabilities(split.images)
+    assert result.metrics["accuracy"] == (probabilities.argmax(1) == split.labels).mean()
+    assert read_json(tmp_path / "metrics.json") == result.metrics
+    table = pq.read_table(tmp_path / "predictions.parquet")
+    assert table.column_names == [column.name for column in PREDICTION_COLUMNS]
+    assert table["id"].to_pylist() == split.ids
+    np.testing.assert_allclose(table["happy"].to_numpy(), probabilities[:, 3], atol=1e-5)
+    assert {path.name for path in tmp_path.iterdir()} == {
+        "confusion_matrix.csv",
+        "confusion_matrix.png",
+        "metrics.json",
+        "predictions.parquet",
+    }
+
+
+def test_twins_of_training_pictures_are_found_and_left_out(dataset: Path, tmp_path: Path) -> None:
+    metrics = evaluate("default", dataset, tmp_path).metrics
+    assert (metrics["n"], metrics["without_training_twins"]["n"]) == (35, 34)
+    twins = pq.read_table(tmp_path / "predictions.parquet")["training_twin"].to_pylist()
+    assert twins == [True] + [False] * 34
+    on_train = evaluate("default", dataset, tmp_path, EvaluateSettings(split="train")).metrics
+    assert on_train["without_training_twins"] is None
+
+
+def test_flip_averages_the_mirror_image(dataset: Path, tmp_path: Path) -> None:
+    evaluate("default", dataset, tmp_path, EvaluateSettings(flip=True, batch_size=8))
+    images = load_split(dataset, "val").images
+    classifier = Classifier(default_model())
+    mirrored = classifier.probabilities(np.ascontiguousarray(images[:, :, ::-1]))
+    wanted = (classifier.probabilities(images) + mirrored) / 2
+    found = pq.read_table(tmp_path / "predictions.parquet")["sad"].to_numpy()
+    np.testing.assert_allclose(found, wanted[:, 4], atol=1e-5)
+
+
+def test_the_crowd_head_is_held_against_the_crowd(dataset: Path, tmp_path: Path) -> None:
+    metrics = evaluate("default", dataset, tmp_path, EvaluateSettings(head="crowd")).metrics
+    assert (metrics["labels"], metrics["n"]) == ("ferplus_majority", 35)
+    rows, labels = head_labels(load_split(dataset, "val"), "crowd")
+    assert np.array_equal(labels, load_split(dataset, "val").labels[rows])
+
+
+def test_any_folder_of_class_folders_at_any_size(tmp_path: Path) -> None:
+    for name, size in (("happy", 48), ("sadness", 97)):
+        (tmp_path / "faces" / name).mkdir(parents=True)
+        cv2.imwrite(str(tmp_path / "faces" / name / "a.png"), np.full((size, size, 3), 90, np.uint8))
+    (tmp_path / "faces" / "happy" / "bad.png").write_text("no picture")
+    result = evaluate("default", tmp_path / "faces", tmp_path / "out")
+    assert result.metrics["n"] == 2
+    assert result.metrics["without_training_twins"] is None
+    assert [picture.path for picture in result.unreadable] == ["happy/bad.png"]
+
+
+def test_nothing_to_measure_on(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="is not a folder"):
+        evaluate("default", tmp_path / "gone", tmp_path / "out")
+    with pytest.raises(DatasetFormatError, match="no class folders"):
+        evaluate("default", tmp_path, tmp_path / "out")
+    (tmp_path / "out").mkdir()
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_it_runs_without_pytorch(dataset: Path, tmp_path: Path) -> None:
+    program = (
+        "import sys, fer_batch\n"
+        "n = fer_batch.evaluate('default', sys.argv[1], sys.argv[2]).metrics['n']\n"
+        "print(n, 'torch' in sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(dataset), str(tmp_path)],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout == "35 False\n"
+
+
+def test_the_command_prints_the_figures(dataset: Path, tmp_path: Path) -> None:
+    done = run("evaluate", "default", dataset, tmp_path / "out", "--split", "test", "--flip")
+    assert done.returncode == 0
+    assert "fer2013 head on test, two views, labels from data" in done.stdout
+    assert "without training twins" in done.stdout
+    wrong = run("evaluate", "default", dataset, tmp_path / "out", "--split", "exam")
+    assert wrong.returncode == 2
+
+
+def test_the_temperature_is_the_most_likely_one() -> None:
+    rng = np.random.default_rng(0)
+    logits = rng.normal(0, 2, (20_000, 7))
+    chances = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
+    labels = np.array([rng.choice(7, p=row) for row in chances])
+    assert fit_temperature(3 * logits, labels) == pytest.approx(3, rel=0.05)
+
+
+def test_the_bundled_model_gives_its_cards_figures(shared_data: Path) -> None:
+    table = pq.read_table(shared_data / "fer2013_train_public.parquet").to_pydict()
+    rows = [row for row, usage in enumerate(table["Usage"]) if usage == "PublicTest"]
+    images = [cv2.imdecode(np.frombuffer(table["png"][row], np.uint8), cv2.IMREAD_GRAYSCALE) for row in rows]
+    labels = np.array([table["emotion"][row] for row in rows])
+    found = (Classifier(default_model()).probabilities(np.stack(images)).argmax(1) == labels).mean()
+    assert found == pytest.approx(load_card(default_model()).figures["val"]["fer2013"]["accuracy"], abs=1e-3)
+    assert found >= 0.68

@@ -1,0 +1,157 @@
+"""Training learns, records, and goes on after a kill as if nothing had been."""
+
+from __future__ import annotations
+
+import csv
+import signal
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from datasets_made import write_stripes
+from processes import run, stop_when
+
+from fer_batch.errors import UsageError
+from fer_batch.inference.classifier import Classifier
+from fer_batch.model.checkpoint import load_checkpoint
+from fer_batch.model.onnx_file import load_card
+from fer_batch.settings import TrainRuntime, TrainSettings, build, load_toml
+from fer_batch.storage import read_json
+from fer_batch.training import train
+
+SHORT = {"epochs": 3, "batch_size": 16, "optimizer": {"learning_rate": 1e-3}}
+CPU = TrainRuntime(device="cpu", threads=2)
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_stripes(tmp_path_factory.mktemp("stripes"))
+
+
+@pytest.fixture(scope="module")
+def trained(dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    run_folder = tmp_path_factory.mktemp("runs") / "short"
+    train(dataset, run_folder, build(TrainSettings, SHORT), runtime=CPU)
+    return run_folder
+
+
+def history(run_folder: Path) -> list[dict[str, str]]:
+    with (run_folder / "history.csv").open() as stream:
+        return [
+            {name: value for name, value in row.items() if name != "seconds"}
+            for row in csv.DictReader(stream)
+        ]
+
+
+def test_a_run_folder_holds_all_it_should(trained: Path) -> None:
+    assert {path.name for path in trained.iterdir()} == {
+        ".lock",
+        "best.safetensors",
+        "checkpoint.safetensors",
+        "confusion_matrix.csv",
+        "confusion_matrix.png",
+        "curves.png",
+        "history.csv",
+        "manifest.json",
+        "model.onnx",
+        "settings.toml",
+    }
+    manifest = read_json(trained / "manifest.json")
+    assert (manifest["status"], manifest["epochs"], manifest["data"]["train"]) == ("ok", 3, 140)
+    assert len(manifest["data"]["fingerprint"]) == 64
+    assert build(TrainSettings, load_toml(trained / "settings.toml")) == build(TrainSettings, SHORT)
+    rows = history(trained)
+    assert [row["epoch"] for row in rows] == ["1", "2", "3"]
+    assert float(rows[2]["train_loss"]) < float(rows[0]["train_loss"])
+
+
+def test_the_model_is_the_best_epoch_with_its_card(trained: Path) -> None:
+    card, manifest = load_card(trained / "model.onnx"), read_json(trained / "manifest.json")
+    best = max(history(trained), key=lambda row: float(row["val_accuracy"]))
+    assert card.training["epoch"] == manifest["best_epoch"] == int(best["epoch"])
+    assert set(card.heads) == {"fer2013", "crowd"}
+    assert card.figures["val"] == manifest["figures"]["val"]
+    assert card.figures["val"]["fer2013"]["n"] == 35
+    assert card.training["data_fingerprint"] == manifest["data"]["fingerprint"]
+    assert Classifier(trained / "model.onnx").probabilities(np.zeros((2, 48, 48), np.uint8)).shape == (2, 7)
+
+
+def test_killed_and_resumed_it_follows_the_same_curve(dataset: Path, trained: Path, tmp_path: Path) -> None:
+    settings = tmp_path / "short.toml"
+    settings.write_text("epochs = 3\nbatch_size = 16\n[optimizer]\nlearning_rate = 1e-3\n")
+    arguments = ("train", dataset, tmp_path / "run", "--config", settings, "--device", "cpu", "--threads", 2)
+    code, _ = stop_when((tmp_path / "run" / "history.csv").exists, *arguments)
+    assert code == -signal.SIGKILL
+    assert not (tmp_path / "run" / "model.onnx").exists()
+    refused = run(*arguments)
+    assert refused.returncode == 2
+    assert "--resume continues it" in refused.stderr
+    done = run(*arguments, "--resume")
+    assert done.returncode == 0, done.stderr
+    assert history(tmp_path / "run") == history(trained)
+    for name in ("best", "checkpoint"):
+        resumed, _ = load_checkpoint(tmp_path / "run" / f"{name}.safetensors")
+        undisturbed, _ = load_checkpoint(trained / f"{name}.safetensors")
+        assert resumed.keys() == undisturbed.keys()
+        for key, tensor in undisturbed.items():
+            torch.testing.assert_close(resumed[key], tensor, rtol=1e-4, atol=1e-5)
+
+
+def test_resuming_a_finished_run_changes_nothing(dataset: Path, trained: Path) -> None:
+    before = (trained / "model.onnx").read_bytes()
+    result = train(dataset, trained, build(TrainSettings, SHORT), runtime=CPU, resume=True)
+    assert (result.epochs, (trained / "model.onnx").read_bytes()) == (3, before)
+
+
+def test_other_settings_cannot_resume(dataset: Path, trained: Path) -> None:
+    with pytest.raises(UsageError, match="other settings: epochs was 3, now 4"):
+        train(dataset, trained, build(TrainSettings, SHORT | {"epochs": 4}), runtime=CPU, resume=True)
+
+
+def test_other_data_cannot_resume(trained: Path, tmp_path: Path) -> None:
+    other = write_stripes(tmp_path, train=70)
+    with pytest.raises(UsageError, match="other data"):
+        train(other, trained, build(TrainSettings, SHORT), runtime=CPU, resume=True)
+
+
+def test_a_folder_with_something_else_is_not_touched(dataset: Path, tmp_path: Path) -> None:
+    (tmp_path / "thesis.tex").write_text("years of work")
+    with pytest.raises(UsageError, match="holds no run"):
+        train(dataset, tmp_path, build(TrainSettings, SHORT), runtime=CPU)
+    assert (tmp_path / "thesis.tex").read_text() == "years of work"
+
+
+def test_without_votes_there_is_one_head_and_a_holdout_without_val(tmp_path: Path) -> None:
+    dataset = write_stripes(tmp_path, ferplus=False)
+    (dataset / "val.parquet").unlink()
+    settings = build(TrainSettings, SHORT | {"epochs": 1, "loss": {"class_weighting": True}})
+    result = train(dataset, tmp_path / "run", settings, runtime=CPU)
+    assert set(result.figures) == {"fer2013"}
+    assert result.figures["fer2013"]["n"] == 14
+
+
+def test_cnn7_trains_with_its_recipe_and_stops_early(dataset: Path, tmp_path: Path) -> None:
+    values = {
+        "arch": "cnn7",
+        "epochs": 30,
+        "patience": 2,
+        "ema_decay": 0.0,
+        "optimizer": {"name": "sgd", "learning_rate": 1e-9},
+    }
+    result = train(dataset, tmp_path / "run", build(TrainSettings, values | {"batch_size": 35}), runtime=CPU)
+    assert result.epochs < 30
+    assert result.epochs - result.best_epoch == 2
+
+
+def test_a_loss_that_diverges_is_named(dataset: Path, tmp_path: Path) -> None:
+    wild = build(
+        TrainSettings,
+        {
+            "epochs": 2,
+            "batch_size": 16,
+            "optimizer": {"name": "sgd", "learning_rate": 1e30, "gradient_clip": 0.0, "schedule": "constant"},
+        },
+    )
+    with pytest.raises(UsageError, match=r"optimizer\.learning_rate is 1e\+30: the loss is (nan|inf)"):
+        train(dataset, tmp_path / "run", wild, runtime=TrainRuntime(device="cpu", precision="fp32"))
