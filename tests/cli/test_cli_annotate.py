@@ -1,0 +1,110 @@
+"""`fer-batch annotate` as people run it: processes, exit codes, being killed and interrupted."""
+
+from __future__ import annotations
+
+import json
+import signal
+from pathlib import Path
+
+import pytest
+from processes import run, stop_when
+from videos import encode, landscape, moving_face
+
+from fer_batch.storage import read_json
+
+RESULTS = ("faces.csv", "faces.parquet", "frames.csv", "frames.parquet")
+
+
+@pytest.fixture(scope="module")
+def footage(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("footage")
+    encode(folder / "a.mp4", moving_face(40))
+    encode(folder / "b.mp4", moving_face(300))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def undisturbed(footage: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("undisturbed")
+    done = run("annotate", footage, "--out", out)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "2 sources: 2 done now, 0 done before" in done.stdout
+    return out
+
+
+def contents(out: Path) -> dict[str, object]:
+    tables = {f"{name}/{file}": (out / name / file).read_bytes() for name in "ab" for file in RESULTS}
+    manifests = {name: read_json(out / name / "manifest.json") | {"timings": None} for name in "ab"}
+    return tables | manifests | {"summary": (out / "summary.csv").read_bytes()}
+
+
+@pytest.mark.parametrize("moment", ["a.partial/frames.csv", "b.partial/frames.parquet"])
+def test_killed_and_started_again_it_ends_as_if_undisturbed(
+    footage: Path, undisturbed: Path, tmp_path: Path, moment: str
+) -> None:
+    arguments = ("annotate", footage, "--out", tmp_path / "out")
+    code, _ = stop_when((tmp_path / "out" / moment).exists, *arguments)
+    assert code == -signal.SIGKILL
+    assert not (tmp_path / "out" / "b" / "manifest.json").exists()
+    again = run(*arguments)
+    assert again.returncode == 0
+    assert contents(tmp_path / "out") == contents(undisturbed)
+    assert not list((tmp_path / "out").rglob("*.partial"))
+
+
+def test_ctrl_c_ends_with_130_one_line_and_what_was_finished(footage: Path, tmp_path: Path) -> None:
+    arguments = ("annotate", footage, "--out", tmp_path)
+    code, stderr = stop_when((tmp_path / "b.partial").exists, *arguments, by=signal.SIGINT)
+    assert code == 130
+    assert stderr == "fer-batch: interrupted; what was finished is kept\n"
+    assert (tmp_path / "a" / "manifest.json").is_file()
+    assert not (tmp_path / "b").exists()
+
+
+def test_second_run_json_and_dry_run(footage: Path, undisturbed: Path) -> None:
+    again = json.loads(run("annotate", footage, "--out", undisturbed, "--json").stdout)
+    assert again["due"] == {"a": "finished", "b": "finished"}
+    dry = run("annotate", footage, "--out", undisturbed, "--every", 2, "--dry-run")
+    assert dry.stdout == "would do  a: changed\nwould do  b: changed\n"
+
+
+def test_partial_and_failed_sources_exit_with_3_and_are_listed(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    encode(tmp_path / "in" / "good.mp4", [landscape()] * 5)
+    (tmp_path / "in" / "bad.mp4").write_bytes(b"")
+    done = run("annotate", tmp_path / "in", "--out", tmp_path / "out")
+    assert done.returncode == 3
+    assert "FAILED bad: " in done.stdout
+    assert str(tmp_path / "in" / "bad.mp4") in done.stdout
+    assert run("annotate", tmp_path / "in", "--out", tmp_path / "out").returncode == 3
+    assert "1 done now" in run("annotate", tmp_path / "in", "--out", tmp_path / "out", "--retry").stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["gone.mp4", "--out", "o"], 1, "gone.mp4 does not exist"),
+        (["{here}", "--out", "o"], 2, "no video and no picture"),
+        (["{here}", "--out", "o", "--model", "gone"], 2, "no video"),
+        (["{here}"], 2, "--out"),
+        (
+            ["{here}", "--out", "o", "--every", "0"],
+            2,
+            "sampling.every is 0, must be greater than or equal to 1",
+        ),
+        (["{here}", "--out", "o", "--config", "gone.toml"], 2, "settings file gone.toml does not exist"),
+    ],
+)
+def test_what_cannot_be_is_one_clear_line(
+    tmp_path: Path, arguments: list[str], code: int, message: str
+) -> None:
+    done = run("annotate", *(argument.format(here=tmp_path) for argument in arguments), cwd=tmp_path)
+    assert done.returncode == code
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "o").exists()
+
+
+def test_quiet_says_nothing(footage: Path, undisturbed: Path) -> None:
+    done = run("annotate", footage, "--out", undisturbed, "--quiet")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
