@@ -53,12 +53,6 @@ def assert_holds_all_rows(folder: Path) -> None:
 # --- the dataset folder ------------------------------------------------------------------------
 
 
-def test_listing_is_the_golden_one(fer2013: Path, tmp_path: Path) -> None:
-    prepare(fer2013, tmp_path / "out")
-    golden = Path(__file__).parents[1] / "golden" / "prepare_listing.txt"
-    assert sorted(made.tree(tmp_path / "out")) == golden.read_text(encoding="utf-8").split()
-
-
 def test_pictures_and_tables_hold_the_pixels_of_the_source(fer2013: Path, tmp_path: Path) -> None:
     result = prepare(fer2013, tmp_path / "out")
     assert total(result) == 42
