@@ -104,7 +104,8 @@ def test_foreign_onnx(tmp_path: Path, model_file: Path) -> None:
         (('format": 1', 'format": 99'), "reads up to 1"),
         ((LABELS[0], "enraged"), "was made for the labels"),
         (("architecture", "arkitecture"), "cannot be read"),
-        (("crowd", "mob"), "the graph's outputs"),
+        (("crowd", "mob"), "cannot be read"),
+        ((', "crowd": 0.8', ""), "the graph's outputs"),
     ],
 )
 def test_wrong_cards(tmp_path: Path, model_file: Path, change: tuple[str, str], message: str) -> None:

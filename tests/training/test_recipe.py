@@ -104,9 +104,9 @@ def test_moving_average_takes_in_batch_statistics() -> None:
 
 def test_moving_average_starts_fast() -> None:
     network, average = nn.Linear(1, 1), nn.Linear(1, 1)
-    before = float(average.weight - network.weight)
+    before = float((average.weight - network.weight).detach())
     update_average(average, network, decay=0.999, step=0)
-    assert float(average.weight - network.weight) == pytest.approx(0.1 * before, rel=1e-4)
+    assert float((average.weight - network.weight).detach()) == pytest.approx(0.1 * before, rel=1e-4)
 
 
 def test_cuda_that_is_not_there_is_a_clear_error(monkeypatch: pytest.MonkeyPatch) -> None:
