@@ -1,0 +1,57 @@
+"""`fer-batch model`: list, show, export."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from processes import run
+
+from fer_batch.model.onnx_file import default_model, load_card
+
+
+def test_list_names_the_default_and_the_architectures() -> None:
+    values = json.loads(run("model", "list", "--json").stdout)
+    assert values == {"default": "se_resnet", "architectures": ["se_resnet", "cnn7"]}
+
+
+def test_show_prints_the_layer_table_of_an_architecture() -> None:
+    done = run("model", "show", "cnn7")
+    assert done.returncode == 0
+    lines = done.stdout.splitlines()
+    assert lines[0].split() == ["Layer", "Output", "shape", "Parameters"]
+    convolutions = [line.split()[-1] for line in lines if "Conv2d" in line]
+    assert convolutions[:5] == ["320", "9,248", "18,496", "36,928", "73,856"]
+    assert "(None, 32, 48, 48)" in done.stdout
+
+
+def test_show_prints_the_card_of_trained_weights() -> None:
+    text = run("model", "show", "default").stdout
+    card = load_card(default_model())
+    for wanted in (
+        "SHA-256",
+        "angry, disgust, fear",
+        "crop:",
+        f"temperature {card.heads['fer2013']}",
+        "se_resnet",
+    ):
+        assert wanted in text
+    assert "val: accuracy" in text
+
+
+def test_export_copies_what_it_checked_and_does_not_overwrite(tmp_path: Path) -> None:
+    out = tmp_path / "mine.onnx"
+    assert run("model", "export", "default", out).returncode == 0
+    assert out.read_bytes() == default_model().read_bytes()
+    again = run("model", "export", "default", out)
+    assert again.returncode == 2
+    assert "--overwrite replaces it" in again.stderr
+    assert run("model", "export", "default", out, "--overwrite").returncode == 0
+
+
+def test_models_that_are_not_there(tmp_path: Path) -> None:
+    for command in (("show", "gone"), ("export", tmp_path, tmp_path / "x.onnx")):
+        done = run("model", *command)
+        assert done.returncode == 1
+        assert done.stderr.startswith("fer-batch: ")
+        assert "Traceback" not in done.stderr

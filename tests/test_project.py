@@ -1,0 +1,59 @@
+"""The project's own promises: layers, documents, licences."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from fer_batch import storage
+from fer_batch.model.onnx_file import default_model, load_card
+from fer_batch.settings import TrainSettings, build, load_toml
+from fer_batch.storage import Column
+
+ROOT = Path(__file__).resolve().parents[1]
+TABLES = (
+    storage.DATASET_COLUMNS,
+    storage.VOTE_COLUMNS,
+    storage.FACE_COLUMNS,
+    storage.LANDMARK_COLUMNS,
+    storage.FRAME_COLUMNS,
+    storage.SUMMARY_COLUMNS,
+    storage.PREDICTION_COLUMNS,
+)
+
+
+def test_imports_point_down_only() -> None:
+    lint = Path(sys.executable).parent / "lint-imports"
+    done = subprocess.run([lint], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.parametrize(
+    "column", [column for table in TABLES for column in table], ids=lambda column: column.name
+)
+def test_the_readme_explains_every_column(column: Column) -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert f"| `{column.name}` |" in readme
+    assert column.meaning in readme
+
+
+def test_the_bundled_model_is_small_and_its_recipe_is_beside_it() -> None:
+    assert default_model().stat().st_size <= 12_000_000
+    recipe = build(TrainSettings, load_toml(default_model().with_suffix(".toml")))
+    assert build(TrainSettings, load_card(default_model()).training["settings"]) == recipe
+
+
+def test_the_model_card_states_the_bundled_models_figures() -> None:
+    text = (ROOT / "MODEL_CARD.md").read_text(encoding="utf-8")
+    for head, figures in load_card(default_model()).figures["val"].items():
+        assert f"| `{head}` | {figures['n']:,} | {figures['accuracy']:.2%} |" in text
+    for label, row in load_card(default_model()).figures["val"]["fer2013"]["per_class"].items():
+        assert f"| {label} | {row['precision']:.3f} | {row['recall']:.3f} | {row['f1']:.3f} |" in text
+
+
+@pytest.mark.parametrize("name", ["LICENSE", "NOTICE", "CHANGELOG.md"])
+def test_the_papers_are_in_order(name: str) -> None:
+    assert len((ROOT / name).read_text(encoding="utf-8")) > 500
