@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from fer_batch.dataset.archives import reading
 from fer_batch.dataset.images import SIDE, decode_gray, pixel_sha256, resize
-from fer_batch.dataset.samples import Item, Sample
+from fer_batch.dataset.samples import Sample, attempt
 from fer_batch.emotions import LABELS, Emotion
 from fer_batch.errors import DatasetFormatError, InputError
 from fer_batch.storage import file_sha256
@@ -169,7 +169,11 @@ class FolderSource:
                 digest.update(f"{file_sha256(self.path / picture.path)}  {picture.path}\n".encode())
         return digest.hexdigest()
 
-    def items(self) -> Iterator[Item]:
+    def items(self) -> Iterator[PictureFile]:
         """Every picture, in the order of paths; see `Source.items`."""
         for row, picture in enumerate(self.pictures):
             yield PictureFile(row, self.path, picture)
+
+    def load(self, items: Sequence[PictureFile]) -> list[Sample | ValueError]:
+        """See `Source.load`."""
+        return [attempt(item.load) for item in items]

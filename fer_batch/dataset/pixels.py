@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +30,25 @@ def parse_pixels(text: bytes, count: int) -> NDArray[np.uint8]:
     if len(values) != count:
         raise ValueError(f"{len(values)} pixels, expected {count}")
     return values
+
+
+def parse_rows(texts: Sequence[bytes], count: int) -> NDArray[np.uint8] | None:
+    """The gray values of many rows at once, or None where one of them wants `parse_pixels`.
+
+    One pass over all rows: the array operations of a single row are so short that threads would spend
+    their time handing Python's lock to each other between them.
+
+    Args:
+        texts: rows of `count` values each, if flawless.
+        count: values in a row.
+
+    Returns:
+        uint8 [len(texts), count]; None where a row is not `count` values separated by single blanks.
+    """
+    if not texts or any(text.count(b" ") != count - 1 for text in texts):
+        return None
+    values = _parse_single_blanks(b" ".join(texts))
+    return None if values is None else values.reshape(len(texts), count)
 
 
 def _parse_single_blanks(text: bytes) -> NDArray[np.uint8] | None:

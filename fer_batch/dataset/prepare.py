@@ -15,7 +15,7 @@ from fer_batch.dataset.class_folders import FolderSource, find_pictures, has_cla
 from fer_batch.dataset.csv_source import choose_files
 from fer_batch.dataset.ferplus import read_votes
 from fer_batch.dataset.published import published_counts
-from fer_batch.dataset.samples import Item, Source
+from fer_batch.dataset.samples import ItemT, Source
 from fer_batch.dataset.writer import Accepted, Rejected, Tables, write_picture
 from fer_batch.emotions import LABELS
 from fer_batch.errors import DatasetFormatError, InputError, UsageError
@@ -200,7 +200,7 @@ def _write(
 ) -> Tables:
     read = 0.0
     with Tables(folder, with_votes=ferplus is not None, with_files=source.files_named) as tables:
-        outcomes = _write_pictures(source.items(), folder, settings)
+        outcomes = _write_pictures(source, folder, settings)
         joined = _without_votes(outcomes) if ferplus is None else _join(outcomes, ferplus)
         first_rejected: Rejected | None = None
         for outcome, votes in joined:
@@ -220,13 +220,15 @@ def _write(
 
 
 def _write_pictures(
-    items: Iterator[Item], folder: Path, settings: PrepareSettings
+    source: Source[ItemT], folder: Path, settings: PrepareSettings
 ) -> Iterator[Accepted | Rejected]:
     """The outcomes of all items, in order; at most a few chunks are under way at once."""
 
-    def write_chunk(chunk: list[Item]) -> list[Accepted | Rejected]:
-        return [write_picture(item, folder, settings) for item in chunk]
+    def write_chunk(chunk: list[ItemT]) -> list[Accepted | Rejected]:
+        loaded = zip(chunk, source.load(chunk), strict=True)
+        return [write_picture(item, sample, folder, settings) for item, sample in loaded]
 
+    items = source.items()
     under_way: deque[Future[list[Accepted | Rejected]]] = deque()
     with ThreadPoolExecutor(_WORKERS) as pool:
         while chunk := list(islice(items, _CHUNK)):

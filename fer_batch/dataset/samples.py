@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -73,7 +73,18 @@ class Item(Protocol):
         ...
 
 
-class Source(Protocol):
+def attempt(load: Callable[..., Sample], *arguments: object) -> Sample | ValueError:
+    """What `load` returns, or the reason why it cannot."""
+    try:
+        return load(*arguments)
+    except ValueError as error:
+        return error
+
+
+ItemT = TypeVar("ItemT", bound=Item)
+
+
+class Source(Protocol[ItemT]):
     """Something that `prepare` reads."""
 
     @property
@@ -108,10 +119,14 @@ class Source(Protocol):
         """
         ...
 
-    def items(self) -> Iterator[Item]:
+    def items(self) -> Iterator[ItemT]:
         """Every row or picture, in order.
 
         Raises:
             InputError: the source cannot be read on.
         """
+        ...
+
+    def load(self, items: Sequence[ItemT], /) -> list[Sample | ValueError]:
+        """Interpret some of its items together; a reason stands where one cannot be used."""
         ...

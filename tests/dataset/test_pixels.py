@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from fer_batch.dataset.pixels import parse_pixels
+from fer_batch.dataset.pixels import parse_pixels, parse_rows
 
 
 def naive(text: bytes, count: int) -> list[int] | None:
@@ -82,3 +82,20 @@ def test_says_what_is_wrong_and_where(text: bytes, reason: str) -> None:
     with pytest.raises(ValueError) as caught:  # noqa: PT011 - the message is compared below, whole
         parse_pixels(text, 3)
     assert str(caught.value) == reason.replace("\x00", "\\x00")
+
+
+@given(rows=st.lists(st.lists(TOKENS, max_size=4), max_size=5), separator=st.sampled_from([b" ", b"  "]))
+@example(rows=[[b"1", b"2"], [b"3", b"4", b"5"], [b"6"]], separator=b" ")
+def test_rows_together_are_the_rows_one_by_one_or_left_to_be_read_so(
+    rows: list[list[bytes]], separator: bytes
+) -> None:
+    texts = [separator.join(row) for row in rows]
+    together = parse_rows(texts, 2)
+    if together is not None:
+        assert together.tolist() == [parse_pixels(text, 2).tolist() for text in texts]
+
+
+def test_flawless_rows_are_read_together() -> None:
+    together = parse_rows([b"0 12 255", b"7 99 100"], 3)
+    assert together is not None
+    assert together.tolist() == [[0, 12, 255], [7, 99, 100]]
