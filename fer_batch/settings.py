@@ -17,7 +17,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
-from annotated_types import Ge, Gt, Le, Lt
+from annotated_types import Ge, Gt, Le, Lt, MultipleOf
 
 from fer_batch.errors import UsageError
 
@@ -67,8 +67,14 @@ class AugmentSettings(Settings):
     """Largest change of brightness either way, as a share of the range 0–255."""
     contrast: Annotated[float, Ge(0), Lt(1)] = 0.25
     """Largest relative change of contrast either way."""
+    blur: Annotated[float, Ge(0), Le(3)] = 0.0
+    """Largest standard deviation, in pixels, of the Gaussian that half of the pictures are blurred with."""
+    noise: NonNegative = 0.0
+    """Largest standard deviation, in gray levels, of the noise that half of the pictures get."""
     erase: Fraction = 0.5
     """Probability of blanking a rectangle of 2–20% of the area (Zhong et al. 2020)."""
+    mixup: NonNegative = 0.0
+    """Mix pairs of pictures and their labels in shares drawn from Beta(mixup, mixup) (Zhang et al. 2018)."""
 
 
 @dataclass(frozen=True)
@@ -97,6 +103,8 @@ class LossSettings(Settings):
     """Weigh each class by the inverse of its frequency (mean weight 1 over the training rows)."""
     crowd_weight: NonNegative = 0.5
     """Weight of the `crowd` head's loss; 0 builds no such head. Ignored where there are no votes."""
+    teacher_weight: Fraction = 0.8
+    """Share of the teacher's probabilities in every target; the labels have the rest. Needs a teacher."""
 
 
 @dataclass(frozen=True)
@@ -111,6 +119,13 @@ class TrainSettings(Settings):
     epochs: Count = 32
     batch_size: Annotated[int, Ge(2)] = 128
     seed: Annotated[int, Ge(0)] = 0
+    early_share: Fraction = 0.0
+    """Share of the epochs, from the first, that see the pictures at `early_size`: they cost less."""
+    early_size: Annotated[int, Ge(24), Le(48), MultipleOf(8)] = 32
+    """Side of the pictures in those epochs, in pixels."""
+    teacher: tuple[str, ...] = ()
+    """Run folders whose networks, averaged, teach this one (Hinton et al. 2015): on the very pictures,
+    augmented, that it sees itself (Beyer et al. 2022)."""
     augment: AugmentSettings = field(default_factory=AugmentSettings)
     optimizer: OptimizerSettings = field(default_factory=OptimizerSettings)
     loss: LossSettings = field(default_factory=LossSettings)
@@ -132,6 +147,8 @@ class TrainRuntime(Settings):
     """`auto`: bf16 where the processor multiplies it natively, else fp32."""
     threads: Annotated[int, Ge(0)] = 0
     """CPU threads; 0 lets PyTorch choose."""
+    compile: bool = False
+    """Compile the network before training: worth its minute on CUDA, little on CPUs."""
 
 
 @dataclass(frozen=True)

@@ -29,6 +29,9 @@ def train(
         Literal["auto", "fp32", "bf16"], typer.Option(help="auto: bf16 where the hardware is fast at it.")
     ] = "auto",
     threads: Annotated[int, typer.Option(help="CPU threads; 0 lets PyTorch choose.")] = 0,
+    compile_network: Annotated[
+        bool, typer.Option("--compile", help="Compile the network first: for long runs on CUDA.")
+    ] = False,
     as_json: JsonOption = False,
     quiet: QuietOption = False,
     verbose: VerboseOption = False,
@@ -44,7 +47,7 @@ def train(
     settings = build(
         TrainSettings, merge(load_recipe(config) if config else {}, over), origin=config or "train"
     )
-    runtime = TrainRuntime(device=device, precision=precision, threads=threads)
+    runtime = TrainRuntime(device=device, precision=precision, threads=threads, compile=compile_network)
     with console(quiet=quiet, verbose=verbose) as progress:
         result = run_training(dataset, run, settings, runtime=runtime, resume=resume, progress=progress)
     lines = [f"{result.epochs} epochs; the best on the validation split was epoch {result.best_epoch}"]

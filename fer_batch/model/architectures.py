@@ -25,6 +25,10 @@ PIXEL_STD = 0.2550 * 255
 """Standard deviation of the same pixels."""
 
 
+HEAD_PREFIX = "heads."
+"""Before the name of a head, in the names of its tensors."""
+
+
 class Normalise(nn.Module):
     """Pixels, 0–255 in any dtype, to float32 of mean 0 and standard deviation 1 over FER2013."""
 
@@ -186,6 +190,9 @@ class Architecture(Protocol):
 
 
 ARCHITECTURES: dict[ArchitectureName, Architecture] = {"cnn7": cnn7, "se_resnet": se_resnet}
+
+FIXED_SIZE: frozenset[ArchitectureName] = frozenset({"cnn7"})
+"""Those whose dense layers follow from the size of the picture; the others take any multiple of 8."""
 
 
 def build_network(settings: TrainSettings, heads: Sequence[Head]) -> Network:

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import torch
 import torch.nn.functional as F  # noqa: N812 - PyTorch's own name for it
 from torch import Tensor
 
-from fer_batch.settings import AugmentSettings
+from fer_batch.settings import AugmentSettings, Head
 
 # Zhong et al. 2020, "Random Erasing Data Augmentation": area and aspect ratio of the blank.
 _ERASED_AREA = (0.02, 0.20)
 _ERASED_ASPECT = (0.3, 1 / 0.3)
+_HARMED = 0.5
+"""Share of the pictures that are blurred, and of those that get noise."""
+_BLURS = 4
+"""Different strengths of blur in a batch."""
 
 
 def augment(pixels: Tensor, settings: AugmentSettings, generator: torch.Generator) -> Tensor:
@@ -28,7 +33,45 @@ def augment(pixels: Tensor, settings: AugmentSettings, generator: torch.Generato
     """
     pictures = _move(pixels.float(), settings, generator)
     pictures = _relight(pictures, settings, generator)
+    if settings.blur:
+        pictures = _blur(pictures, settings.blur, generator)
+    if settings.noise:
+        pictures = _add_noise(pictures, settings.noise, generator)
     return _erase(pictures, settings.erase, generator)
+
+
+def mixup(
+    pictures: Tensor, targets: dict[Head, Tensor], alpha: float, generator: torch.Generator
+) -> tuple[Tensor, dict[Head, Tensor]]:
+    """Lay each picture and its targets over those of another of the batch (Zhang et al. 2018).
+
+    Args:
+        pictures: float32 [N, 1, S, S].
+        targets: float32 [N, 7] for each head.
+        alpha: each picture's share is drawn from Beta(alpha, alpha); small values mix little.
+        generator: on the CPU.
+
+    Returns:
+        Pictures and targets of the same shapes.
+    """
+    n = len(pictures)
+    order = torch.randperm(n, generator=generator)
+    rng = np.random.default_rng(int(torch.randint(2**62, (), generator=generator)))
+    share = torch.from_numpy(rng.beta(alpha, alpha, n).astype(np.float32)).to(pictures.device)
+    order = order.to(pictures.device)
+
+    def mix(values: Tensor) -> Tensor:
+        own = share.view(n, *[1] * (values.ndim - 1))
+        return values * own + values[order] * (1 - own)
+
+    return mix(pictures), {head: mix(target) for head, target in targets.items()}
+
+
+def shrink(pictures: Tensor, size: int) -> Tensor:
+    """The pictures at another side: float32 [N, 1, size, size], each pixel an average of those it covers."""
+    if pictures.shape[-1] == size:
+        return pictures
+    return F.interpolate(pictures, (size, size), mode="bilinear", antialias=True, align_corners=False)
 
 
 def _uniform(n: int, low: float, high: float, generator: torch.Generator) -> Tensor:
@@ -57,6 +100,31 @@ def _relight(pictures: Tensor, settings: AugmentSettings, generator: torch.Gener
     brightness = (_uniform(n, -1, 1, generator) * settings.brightness * 255).view(n, 1, 1, 1)
     means = pictures.mean((1, 2, 3), keepdim=True)
     return ((pictures - means) * contrast + means + brightness.to(pictures.device)).clamp_(0, 255)
+
+
+def _blur(pictures: Tensor, largest: float, generator: torch.Generator) -> Tensor:
+    """Blur some pictures, each with one of a few Gaussians up to the largest standard deviation."""
+    n, radius = len(pictures), math.ceil(2 * largest)
+    sigmas = (largest * torch.arange(1, _BLURS + 1) / _BLURS).clamp_(min=1e-3)
+    places = torch.arange(-radius, radius + 1)
+    kernels = torch.softmax(-(places**2) / (2 * sigmas[:, None] ** 2), 1).to(pictures.device)
+    # Every Gaussian over every picture, along rows and then columns, is cheaper than one kernel a picture.
+    blurred = F.pad(pictures, [radius] * 4, mode="replicate")
+    blurred = F.conv2d(blurred, kernels.view(_BLURS, 1, 1, -1))
+    blurred = F.conv2d(blurred, kernels.view(_BLURS, 1, -1, 1), groups=_BLURS)
+    which = torch.randint(_BLURS, (n,), generator=generator)
+    chosen = (torch.rand(n, generator=generator) < _HARMED).view(n, 1, 1, 1)
+    one_each = blurred[torch.arange(n), which.to(pictures.device), None]
+    return torch.where(chosen.to(pictures.device), one_each, pictures)
+
+
+def _add_noise(pictures: Tensor, largest: float, generator: torch.Generator) -> Tensor:
+    """Add Gaussian noise to some pictures, each of its own standard deviation in gray levels."""
+    n = len(pictures)
+    chosen = torch.rand(n, generator=generator) < _HARMED
+    sigma = torch.where(chosen, _uniform(n, 0, largest, generator), 0.0).view(n, 1, 1, 1)
+    noise = torch.randn(pictures.shape, generator=generator) * sigma
+    return (pictures + noise.to(pictures.device)).clamp_(0, 255)
 
 
 def _erase(pictures: Tensor, probability: float, generator: torch.Generator) -> Tensor:

@@ -7,9 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import torch
+import torch.nn.functional as F  # noqa: N812 - PyTorch's own name for it
 from torch import Tensor
 
 from fer_batch.dataset import Split, crowd_targets, fingerprint, load_split
+from fer_batch.emotions import LABELS
 from fer_batch.errors import DatasetFormatError
 from fer_batch.model.architectures import INPUT_SIZE
 from fer_batch.settings import Head, TrainSettings
@@ -24,16 +26,19 @@ class Batchable:
     labels: Tensor
     """int64 [N], 0–6."""
     crowd: Tensor
-    """float32 [N, 7]: share of each expression among the votes; zeros without votes."""
-    crowd_weight: Tensor
-    """float32 [N], 0–1: share of the votes that fell on the seven; zeros without votes."""
+    """float32 [N, 7]: share of each expression among all votes; zeros without votes. A row's sum is the
+    share of the votes that fell on the seven, which is the weight that the row has."""
 
     def __len__(self) -> int:
         return len(self.labels)
 
     def take(self, rows: Tensor) -> Batchable:
         """The named rows, in the order given; int64 indices on the same device."""
-        return Batchable(self.pixels[rows], self.labels[rows], self.crowd[rows], self.crowd_weight[rows])
+        return Batchable(self.pixels[rows], self.labels[rows], self.crowd[rows])
+
+    def targets(self) -> dict[Head, Tensor]:
+        """What each head should answer: float32 [N, 7], the label as 1 among zeros, and the votes."""
+        return {"fer2013": F.one_hot(self.labels, len(LABELS)).float(), "crowd": self.crowd}
 
 
 @dataclass(frozen=True)
@@ -80,12 +85,12 @@ def on_device(split: Split, device: torch.device) -> Batchable:
     """Put a whole split on a device: FER2013's training rows take 66 MB."""
     n = len(split.labels)
     if split.votes is None:
-        crowd, weight = np.zeros((n, 7), np.float32), np.zeros(n, np.float32)
+        crowd = np.zeros((n, 7), np.float32)
     else:
-        crowd, weight = crowd_targets(split.votes)
+        shares, weight = crowd_targets(split.votes)
+        crowd = shares * weight[:, None]
     return Batchable(
         pixels=torch.from_numpy(split.images)[:, None].to(device),
         labels=torch.from_numpy(split.labels).to(device),
         crowd=torch.from_numpy(crowd).to(device),
-        crowd_weight=torch.from_numpy(weight).to(device),
     )

@@ -14,11 +14,11 @@ import torch.nn.functional as F  # noqa: N812 - PyTorch's own name for it
 from torch import Tensor, nn
 
 from fer_batch.errors import UsageError
-from fer_batch.model.architectures import Network, build_network
+from fer_batch.model.architectures import FIXED_SIZE, INPUT_SIZE, Network, build_network
 from fer_batch.model.checkpoint import group, load_checkpoint, prefixed, save_checkpoint
 from fer_batch.progress import Progress, silent
 from fer_batch.settings import TrainRuntime, TrainSettings, validated
-from fer_batch.training.augment import augment
+from fer_batch.training.augment import augment, mixup, shrink
 from fer_batch.training.data import Batchable, TrainingData, load_training_data, on_device
 from fer_batch.training.recipe import (
     build_optimizer,
@@ -30,8 +30,23 @@ from fer_batch.training.recipe import (
     uses_bf16,
 )
 from fer_batch.training.run_folder import TrainResult, open_run
+from fer_batch.training.teacher import Teacher, blend
 
 _VALIDATION_BATCH = 512
+
+
+@dataclass(frozen=True)
+class _Lesson:
+    """What stays the same from epoch to epoch."""
+
+    settings: TrainSettings
+    data: Batchable
+    weights: Tensor | None
+    """Of the classes."""
+    teacher: Teacher | None
+    bf16: bool
+    compiled: bool
+    progress: Progress
 
 
 @dataclass
@@ -104,6 +119,11 @@ def train(
         OutputError: the run folder cannot be written.
     """
     settings = validated(settings or TrainSettings())
+    if settings.early_share and settings.arch in FIXED_SIZE:
+        raise UsageError(
+            f"early_share is {settings.early_share}: "
+            f"{settings.arch} takes pictures of {INPUT_SIZE} pixels only"
+        )
     runtime = validated(runtime or TrainRuntime())
     device = choose_device(runtime)
     if runtime.threads:
@@ -115,11 +135,19 @@ def train(
             state.load(folder.checkpoint)
         bf16 = uses_bf16(runtime, device)
         train_on, validate_on = on_device(data.train, device), on_device(data.val, device)
-        weights = class_weights(train_on.labels) if settings.loss.class_weighting else None
+        lesson = _Lesson(
+            settings=settings,
+            data=train_on,
+            weights=class_weights(train_on.labels) if settings.loss.class_weighting else None,
+            teacher=Teacher(settings.teacher, data.heads, device) if settings.teacher else None,
+            bf16=bf16,
+            compiled=runtime.compile,
+            progress=progress,
+        )
         while not _finished(state.history, settings):
             epoch = len(state.history) + 1
             started = time.monotonic()
-            row = _train_epoch(state, epoch, train_on, weights, settings, bf16=bf16, progress=progress)
+            row = _train_epoch(state, epoch, lesson)
             row |= _validate(state.average, validate_on, bf16=bf16)
             row["seconds"] = time.monotonic() - started
             state.history.append(row)
@@ -148,38 +176,35 @@ def _finished(history: list[dict[str, float]], settings: TrainSettings) -> bool:
     return bool(settings.patience and best and len(history) - best["epoch"] >= settings.patience)
 
 
-def _train_epoch(
-    state: _State,
-    epoch: int,
-    data: Batchable,
-    weights: Tensor | None,
-    settings: TrainSettings,
-    *,
-    bf16: bool,
-    progress: Progress,
-) -> dict[str, float]:
+def _train_epoch(state: _State, epoch: int, lesson: _Lesson) -> dict[str, float]:
     """Show every training picture once; returns the epoch's first columns of the history."""
+    settings, data = lesson.settings, lesson.data
     generator = _seed(settings.seed, epoch)
     order = torch.randperm(len(data), generator=generator).to(data.labels.device)
     # The last rows that fill no batch wait for another epoch: batch statistics want full batches.
     batches = max(1, len(data) // settings.batch_size)
+    size = settings.early_size if epoch <= settings.early_share * settings.epochs else INPUT_SIZE
     network, optimizer = state.network.train(), state.optimizer
-    loss_sum, correct, seen, rate = (
-        torch.zeros((), device=order.device),
-        torch.zeros((), device=order.device),
-        0,
-        0.0,
-    )
+    forward = torch.compile(network) if lesson.compiled else network
+    loss_sum, correct = torch.zeros(2, device=order.device)
+    rate = 0.0
     for number in range(batches):
         step = (epoch - 1) * batches + number
         rate = learning_rate(step, settings.epochs * batches, settings.optimizer)
         for parameters in optimizer.param_groups:
             parameters["lr"] = rate
         batch = data.take(order[number * settings.batch_size : (number + 1) * settings.batch_size])
-        pictures = augment(batch.pixels, settings.augment, generator)
-        with torch.autocast(order.device.type, torch.bfloat16, enabled=bf16):
-            outputs = network(pictures.contiguous(memory_format=torch.channels_last))
-            loss = training_loss(outputs, batch, settings.loss, weights)
+        pictures, targets = augment(batch.pixels, settings.augment, generator), batch.targets()
+        if settings.augment.mixup:
+            pictures, targets = mixup(pictures, targets, settings.augment.mixup, generator)
+        answers = targets["fer2013"].argmax(1)
+        if lesson.teacher:
+            taught = lesson.teacher.probabilities(pictures, bf16=lesson.bf16)
+            targets = blend(targets, taught, settings.loss.teacher_weight)
+        pictures = shrink(pictures, size).contiguous(memory_format=torch.channels_last)
+        with torch.autocast(order.device.type, torch.bfloat16, enabled=lesson.bf16):
+            outputs = forward(pictures)
+            loss = training_loss(outputs, targets, settings.loss, lesson.weights)
         optimizer.zero_grad()
         loss.backward()
         if settings.optimizer.gradient_clip:
@@ -187,11 +212,10 @@ def _train_epoch(
         optimizer.step()
         if settings.ema_decay:
             update_average(state.average, network, settings.ema_decay, step)
-        loss_sum += loss.detach() * len(batch)
-        correct += (outputs["fer2013"].argmax(1) == batch.labels).sum()
-        seen += len(batch)
-        progress(f"epoch {epoch}/{settings.epochs}", number + 1, batches)
-    train_loss = float(loss_sum) / seen
+        loss_sum += loss.detach()
+        correct += (outputs["fer2013"].argmax(1) == answers).float().mean()
+        lesson.progress(f"epoch {epoch}/{settings.epochs}", number + 1, batches)
+    train_loss = float(loss_sum) / batches
     if not math.isfinite(train_loss):
         raise UsageError(
             f"optimizer.learning_rate is {settings.optimizer.learning_rate}: the loss is {train_loss} "
@@ -201,7 +225,7 @@ def _train_epoch(
         "epoch": epoch,
         "learning_rate": rate,
         "train_loss": train_loss,
-        "train_accuracy": float(correct) / seen,
+        "train_accuracy": float(correct) / batches,
     }
 
 

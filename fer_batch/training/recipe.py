@@ -10,8 +10,7 @@ from torch import Tensor, nn
 
 from fer_batch.emotions import LABELS
 from fer_batch.errors import UsageError
-from fer_batch.settings import LossSettings, OptimizerSettings, TrainRuntime
-from fer_batch.training.data import Batchable
+from fer_batch.settings import Head, LossSettings, OptimizerSettings, TrainRuntime
 
 _LAST_SHARE = 1e-3
 """Where the cosine ends, as a share of the peak learning rate."""
@@ -49,9 +48,11 @@ def build_optimizer(network: nn.Module, settings: OptimizerSettings) -> torch.op
         {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
     ]
     if settings.name == "sgd":
-        return torch.optim.SGD(groups, lr=settings.learning_rate, momentum=_SGD_MOMENTUM, nesterov=True)
+        return torch.optim.SGD(
+            groups, lr=settings.learning_rate, momentum=_SGD_MOMENTUM, nesterov=True, fused=True
+        )
     kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[settings.name]
-    return kind(groups, lr=settings.learning_rate)
+    return kind(groups, lr=settings.learning_rate, fused=True)
 
 
 def learning_rate(step: int, total: int, settings: OptimizerSettings) -> float:
@@ -77,22 +78,25 @@ def class_weights(labels: Tensor) -> Tensor:
 
 
 def training_loss(
-    outputs: dict[str, Tensor], batch: Batchable, settings: LossSettings, weights: Tensor | None
+    outputs: dict[str, Tensor], targets: dict[Head, Tensor], settings: LossSettings, weights: Tensor | None
 ) -> Tensor:
-    """Cross-entropy of every head on its own labels, averaged over the batch and added up.
+    """Cross-entropy of every head on its own targets, averaged over the batch and added up.
 
     Args:
         outputs: logits of each head, [N, 7].
-        batch: the labels of the same N pictures.
+        targets: float32 [N, 7] for each head; a row that sums to less than 1 weighs less.
         settings: smoothing and the crowd head's share.
         weights: of the classes, float32 [7], for the `fer2013` head.
     """
     loss = F.cross_entropy(
-        outputs["fer2013"].float(), batch.labels, weight=weights, label_smoothing=settings.label_smoothing
+        outputs["fer2013"].float(),
+        targets["fer2013"],
+        weight=weights,
+        label_smoothing=settings.label_smoothing,
     )
     if "crowd" in outputs:
-        each = F.cross_entropy(outputs["crowd"].float(), batch.crowd, reduction="none")
-        loss = loss + settings.crowd_weight * (each * batch.crowd_weight).mean()
+        crowd = F.cross_entropy(outputs["crowd"].float(), targets["crowd"])
+        loss = loss + settings.crowd_weight * crowd
     return loss
 
 

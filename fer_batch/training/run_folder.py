@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -27,6 +28,7 @@ from fer_batch.storage import file_sha256, read_json, versions, write_json, writ
 from fer_batch.training.calibration import fit_temperature
 from fer_batch.training.data import TrainingData
 from fer_batch.training.evaluation import head_labels
+from fer_batch.training.teacher import checksums
 
 _HISTORY_DIGITS = 6
 
@@ -165,13 +167,17 @@ def _start_or_check(
     run: Path, settings: TrainSettings, data: TrainingData, *, resume: bool
 ) -> dict[str, Any]:
     manifest_file = run / "manifest.json"
-    recipe = {"settings": asdict(settings), "data": {"fingerprint": data.fingerprint}}
+    recipe: dict[str, Any] = {
+        "settings": json.loads(json.dumps(asdict(settings))),  # as the manifest gives it back
+        "data": {"fingerprint": data.fingerprint},
+        "teacher": checksums(settings.teacher),
+    }
     if manifest_file.is_file():
         manifest = read_json(manifest_file)
         if not resume:
             raise UsageError(f"{run} holds a run already: --resume continues it, or choose another folder")
         for name, value in recipe.items():
-            found = {key: manifest[name].get(key) for key in value}
+            found = {key: manifest.get(name, {}).get(key) for key in value}
             if found != value:
                 raise UsageError(f"{run} was begun with other {name}: {_difference(found, value)}")
         return manifest

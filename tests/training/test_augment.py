@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
+import math
+
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fer_batch.settings import AugmentSettings
-from fer_batch.training.augment import augment
+from fer_batch.training.augment import augment, mixup, shrink
 
-OFF = dict.fromkeys(("flip", "rotation", "scale", "shift", "brightness", "contrast", "erase"), 0.0)
+OFF = {field.name: 0.0 for field in dataclasses.fields(AugmentSettings)}
 
 
 def pictures(n: int = 16) -> torch.Tensor:
@@ -23,20 +26,24 @@ def run(settings: AugmentSettings, n: int = 16, seed: int = 1) -> torch.Tensor:
     return augment(pictures(n), settings, torch.Generator().manual_seed(seed))
 
 
-@given(
-    flip=st.floats(0, 1),
-    rotation=st.floats(0, 180),
-    scale=st.floats(0, 0.9),
-    shift=st.floats(0, 1),
-    light=st.floats(0, 0.9),
-    erase=st.floats(0, 1),
-    seed=st.integers(0, 2**32),
-)
-@settings(max_examples=25, deadline=None)
-def test_any_strength_gives_pixels(
-    flip: float, rotation: float, scale: float, shift: float, light: float, erase: float, seed: int
-) -> None:
-    result = run(AugmentSettings(flip, rotation, scale, shift, light, light, erase), n=4, seed=seed)
+SHARE = st.floats(0, 1)
+STRENGTHS = {
+    "flip": SHARE,
+    "rotation": st.floats(0, 180),
+    "scale": st.floats(0, 0.9),
+    "shift": SHARE,
+    "brightness": SHARE,
+    "contrast": st.floats(0, 0.9),
+    "blur": st.floats(0, 3),
+    "noise": st.floats(0, 50),
+    "erase": SHARE,
+}
+
+
+@given(strengths=st.fixed_dictionaries(STRENGTHS), seed=st.integers(0, 2**32))
+@settings(max_examples=25)
+def test_any_strength_gives_pixels(strengths: dict[str, float], seed: int) -> None:
+    result = run(AugmentSettings(**strengths), n=4, seed=seed)
     assert result.shape == (4, 1, 48, 48)
     assert result.dtype == torch.float32
     assert float(result.min()) >= 0
@@ -95,3 +102,43 @@ def test_brightness_and_contrast_move_mean_and_spread() -> None:
     assert 10 <= float(spread.min()) < 12
     assert 28 < float(spread.max()) <= 30
     torch.testing.assert_close(stretched.mean((1, 2, 3)), torch.full((200,), 118.0), atol=0.1, rtol=0)
+
+
+def test_blur_takes_detail_from_half_of_the_pictures_and_keeps_their_mean() -> None:
+    result = run(AugmentSettings(**OFF | {"blur": 2.0}), n=400)
+    before = pictures(400).float()
+    blurred = result.std((1, 2, 3)) < 0.9 * before.std((1, 2, 3))
+    assert 0.4 < float(blurred.float().mean()) < 0.6
+    torch.testing.assert_close(result.mean((1, 2, 3)), before.mean((1, 2, 3)), atol=2.0, rtol=0)
+    # Noise of one gray level a pixel leaves this much after a Gaussian of 2 pixels: 1 / (2 sigma sqrt(pi)).
+    smallest = float((result.std((1, 2, 3)) / before.std((1, 2, 3))).min())
+    assert smallest == pytest.approx(1 / (2 * 2.0 * math.pi**0.5), rel=0.15)
+
+
+def test_noise_falls_on_half_of_the_pictures_up_to_its_strength() -> None:
+    gray = torch.full((400, 1, 48, 48), 128, dtype=torch.uint8)
+    noisy = augment(gray, AugmentSettings(**OFF | {"noise": 10.0}), torch.Generator().manual_seed(0))
+    spread = noisy.std((1, 2, 3))
+    assert 0.4 < float((spread > 0.1).float().mean()) < 0.6
+    assert 9 < float(spread.max()) < 10.5
+
+
+def test_mixup_mixes_pictures_and_targets_in_the_same_shares() -> None:
+    values = torch.arange(64.0)
+    plain = values.view(64, 1, 1, 1).expand(64, 1, 48, 48)
+    targets = {"fer2013": torch.nn.functional.one_hot(torch.arange(64), 64).float()}
+    mixed, told = mixup(plain, targets, 0.4, torch.Generator().manual_seed(0))
+    torch.testing.assert_close(told["fer2013"] @ values, mixed[:, 0, 0, 0])
+    torch.testing.assert_close(told["fer2013"].sum(1), torch.ones(64))
+    again, _ = mixup(plain, targets, 0.4, torch.Generator().manual_seed(0))
+    assert torch.equal(mixed, again)
+    assert not torch.equal(mixed, plain)
+
+
+def test_shrink_averages() -> None:
+    stripes = torch.zeros(1, 1, 48, 48)
+    stripes[..., ::2] = 200
+    assert shrink(stripes, 48) is stripes
+    small = shrink(stripes, 24)
+    assert small.shape == (1, 1, 24, 24)
+    torch.testing.assert_close(small[..., 4:-4], torch.full((1, 1, 24, 16), 100.0), atol=1.0, rtol=0)

@@ -144,6 +144,12 @@ def test_cnn7_trains_with_its_recipe_and_stops_early(dataset: Path, tmp_path: Pa
     assert result.epochs - result.best_epoch == 2
 
 
+def test_cnn7_takes_no_smaller_pictures(dataset: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="cnn7 takes pictures of 48 pixels only"):
+        train(dataset, tmp_path / "run", build(TrainSettings, {"arch": "cnn7", "early_share": 0.5}))
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_loss_that_diverges_is_named(dataset: Path, tmp_path: Path) -> None:
     wild = build(
         TrainSettings,
