@@ -68,6 +68,7 @@ def export(
     model: ModelArgument,
     out: Annotated[Path, typer.Argument(metavar="OUT.onnx", help="File to write.")],
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace OUT.onnx if it is there.")] = False,
+    half: Annotated[bool, typer.Option("--half", help="Weights as float16: half the size.")] = False,
 ) -> None:
     """Check a model and write it as one ONNX file that needs nothing else.
 
@@ -75,15 +76,18 @@ def export(
     head's temperature before the softmax. The card is JSON in the metadata, under `fer_batch`.
     """
     from fer_batch.errors import UsageError
-    from fer_batch.model.onnx_file import load_card, resolve
+    from fer_batch.model.onnx_file import load_card, resolve, save_half
     from fer_batch.storage import atomic_file
 
     path = resolve(model)
     load_card(path)
     if out.exists() and not overwrite:
         raise UsageError(f"{out} exists: --overwrite replaces it")
-    with atomic_file(out) as partial:
-        partial.write_bytes(path.read_bytes())
+    if half:
+        save_half(path, out)
+    else:
+        with atomic_file(out) as partial:
+            partial.write_bytes(path.read_bytes())
     typer.echo(f"wrote {out}")
 
 

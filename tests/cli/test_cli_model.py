@@ -46,7 +46,9 @@ def test_export_copies_what_it_checked_and_does_not_overwrite(tmp_path: Path) ->
     again = run("model", "export", "default", out)
     assert again.returncode == 2
     assert "--overwrite replaces it" in again.stderr
-    assert run("model", "export", "default", out, "--overwrite").returncode == 0
+    assert run("model", "export", "default", out, "--overwrite", "--half").returncode == 0
+    assert load_card(out) == load_card(default_model())
+    assert out.stat().st_size <= default_model().stat().st_size
 
 
 def test_models_that_are_not_there(tmp_path: Path) -> None:

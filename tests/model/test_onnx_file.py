@@ -15,7 +15,7 @@ from fer_batch.errors import ModelError
 from fer_batch.model.architectures import Network, build_network
 from fer_batch.model.export import export_onnx
 from fer_batch.model.layers import layer_table
-from fer_batch.model.onnx_file import METADATA_KEY, ModelCard, load_card, resolve, save_with_card
+from fer_batch.model.onnx_file import METADATA_KEY, ModelCard, load_card, resolve, save_half, save_with_card
 from fer_batch.settings import TrainSettings, build
 
 
@@ -54,6 +54,22 @@ def test_onnx_and_pytorch_agree_to_1e_4(arch: str, batch: int, tmp_path: Path) -
     for name in ("fer2013", "crowd"):
         (found,) = session.run([name], {"pixels": pixels})
         np.testing.assert_allclose(found, wanted[name].numpy(), atol=1e-4, rtol=0)
+
+
+def test_half_precision_weights_take_half_the_file_and_hardly_move_the_logits(
+    model_file: Path, card: ModelCard, tmp_path: Path
+) -> None:
+    save_half(model_file, tmp_path / "half.onnx")
+    assert load_card(tmp_path / "half.onnx") == card
+    assert (tmp_path / "half.onnx").stat().st_size < 0.52 * model_file.stat().st_size
+    pixels = np.random.default_rng(0).integers(0, 256, (8, 1, 48, 48), dtype=np.uint8)
+    whole, half = (
+        ort.InferenceSession(str(path), providers=["CPUExecutionProvider"]).run(None, {"pixels": pixels})
+        for path in (model_file, tmp_path / "half.onnx")
+    )
+    for wanted, found in zip(whole, half, strict=True):
+        assert found.dtype == np.float32
+        np.testing.assert_allclose(found, wanted, atol=0.02, rtol=0)
 
 
 def test_the_card_comes_back_as_it_was_written(model_file: Path, card: ModelCard) -> None:
