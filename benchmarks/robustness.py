@@ -23,6 +23,7 @@ from fer_batch.dataset import load_split
 from fer_batch.inference.classifier import Classifier
 from fer_batch.inference.crop import crop_faces
 from fer_batch.inference.detector import YuNet, resolve_detector
+from fer_batch.inference.picture import ArrayPicture
 from fer_batch.model.onnx_file import resolve
 from fer_batch.settings import DetectionSettings
 from fer_batch.training.evaluation import head_labels
@@ -164,7 +165,7 @@ def end_to_end(images: Images, labels: NDArray[np.int64], classifier: Classifier
             found += 1
             areas = np.prod(faces.boxes[:, 2:] - faces.boxes[:, :2], axis=1)
             box = faces.boxes[[int(areas.argmax())]]
-            crops = crop_faces(frame, box, classifier.card.crop, classifier.card.input_size)
+            crops = crop_faces(ArrayPicture(frame), box, classifier.card.crop, classifier.card.input_size)
             right += classifier.probabilities(crops).argmax(1)[0] == label
     n = len(images)
     print(f"\nend to end: found {found / n:.2%} of {n}")

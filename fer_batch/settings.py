@@ -10,6 +10,7 @@ over default. The tables of a TOML file are the nested dataclasses:
 
 from __future__ import annotations
 
+import math
 import tomllib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -22,11 +23,12 @@ from annotated_types import Ge, Gt, Le, Lt, MultipleOf
 from fer_batch.errors import UsageError
 
 Fraction = Annotated[float, Ge(0), Le(1)]
-NonNegative = Annotated[float, Ge(0)]
-Positive = Annotated[float, Gt(0)]
+NonNegative = Annotated[float, Ge(0), Lt(math.inf)]
+Positive = Annotated[float, Gt(0), Lt(math.inf)]
 Count = Annotated[int, Ge(1)]
 
 DeviceName = Literal["auto", "cpu", "cuda"]
+BackendName = Literal["auto", "onnx", "torch"]
 Head = Literal["fer2013", "crowd"]
 ArchitectureName = Literal["se_resnet", "cnn7"]
 
@@ -112,6 +114,8 @@ class TrainSettings(Settings):
     """The training recipe. The defaults train the default model."""
 
     arch: ArchitectureName = "se_resnet"
+    width: Annotated[float, Ge(0.25), Le(4)] = 1.0
+    """Multiplies the number of channels of `se_resnet` (Howard et al. 2017)."""
     dropout: Annotated[float, Ge(0), Lt(1)] = 0.4
     """Before the last layer of `se_resnet`; after the dense blocks of `cnn7`."""
     block_dropout: Annotated[float, Ge(0), Lt(1)] = 0.0
@@ -124,8 +128,10 @@ class TrainSettings(Settings):
     early_size: Annotated[int, Ge(24), Le(48), MultipleOf(8)] = 32
     """Side of the pictures in those epochs, in pixels."""
     teacher: tuple[str, ...] = ()
-    """Run folders whose networks, averaged, teach this one (Hinton et al. 2015): on the very pictures,
-    augmented, that it sees itself (Beyer et al. 2022)."""
+    """Models (`default`, run folders, model files) whose averaged answers teach this network (Hinton et
+    al. 2015), on pictures mirrored and moved as it sees them itself (Beyer et al. 2022)."""
+    teacher_views: Count = 10
+    """How many different moves of each picture the teacher answers; from epoch to epoch they take turns."""
     augment: AugmentSettings = field(default_factory=AugmentSettings)
     optimizer: OptimizerSettings = field(default_factory=OptimizerSettings)
     loss: LossSettings = field(default_factory=LossSettings)
@@ -170,8 +176,13 @@ class DetectionSettings(Settings):
     """Lowest score of a face."""
     overlap: Fraction = 0.3
     """Of two boxes that share more than this (intersection over union), the weaker one goes."""
-    size: Annotated[int, Ge(32)] = 640
-    """Longest side, in pixels, of what the detector sees; larger pictures are shrunk to it."""
+    size: Literal["auto"] | Annotated[int, Ge(32)] = "auto"
+    """Longest side, in pixels, of what the detector sees; larger pictures are shrunk to it. `auto`: the
+    smallest at which faces of `min_face` are still found."""
+    min_face: Annotated[float, Ge(8)] = 96.0
+    """Height, in pixels of the frame, of the smallest face that must be found where `size` is `auto`."""
+    every: Count = 1
+    """Search one sampled frame out of so many; between them, faces are where their track was going."""
 
 
 @dataclass(frozen=True)
@@ -182,6 +193,60 @@ class SamplingSettings(Settings):
     """One frame out of so many."""
     fps: NonNegative = 0.0
     """At most so many frames a second of presentation time; 0 is no limit."""
+    start_s: NonNegative = 0.0
+    """Where in a video to begin, in seconds since its start; `frame` is counted from there."""
+    end_s: NonNegative = 0.0
+    """Where to stop; 0 reads to the end."""
+
+    def __post_init__(self) -> None:
+        """Refuse an end that lies before the start.
+
+        Raises:
+            UsageError: it does.
+        """
+        if 0 < self.end_s < self.start_s:
+            raise UsageError(f"sampling.end_s is {self.end_s:g}, before sampling.start_s, {self.start_s:g}")
+
+
+@dataclass(frozen=True)
+class TrackingSettings(Settings):
+    """How faces are followed from frame to frame."""
+
+    max_gap_s: Annotated[float, Gt(0)] = 2.0
+    """A face unseen for longer, in seconds, has another track when it comes back."""
+
+
+@dataclass(frozen=True)
+class SmoothingSettings(Settings):
+    """How probabilities are averaged over a track's time."""
+
+    seconds: NonNegative = 0.25
+    """Standard deviation, in seconds, of the Gaussian that weighs a track's faces; 0 smooths nothing."""
+    causal: bool = False
+    """Look back only, as a camera that is live must: changes show about 1.35 times `seconds` late."""
+
+
+@dataclass(frozen=True)
+class QualitySettings(Settings):
+    """Which faces are too poor to be read: their rows stay, and their expression is left empty."""
+
+    min_quality: Fraction = 0.0
+    """Lowest `quality` of a face whose expression is stated."""
+    min_confidence: Fraction = 0.0
+    """Lowest probability of an expression that is stated."""
+
+
+@dataclass(frozen=True)
+class PrivacySettings(Settings):
+    """What must not be looked at, or shown."""
+
+    masks: tuple[tuple[Annotated[int, Ge(0)], Annotated[int, Ge(0)], Count, Count], ...] = ()
+    """Rectangles x, y, width, height, in pixels of the upright frame, that are blackened before anything
+    else looks at it."""
+    blur: bool = False
+    """Make faces in the overlay unrecognisable, between their detections too."""
+    purpose: str = ""
+    """Why the footage is read: kept in the manifest."""
 
 
 @dataclass(frozen=True)
@@ -195,6 +260,10 @@ class AnnotateSettings(Settings):
     """Write a video, or pictures, with boxes and probabilities drawn in."""
     detection: DetectionSettings = field(default_factory=DetectionSettings)
     sampling: SamplingSettings = field(default_factory=SamplingSettings)
+    tracking: TrackingSettings = field(default_factory=TrackingSettings)
+    smoothing: SmoothingSettings = field(default_factory=SmoothingSettings)
+    quality: QualitySettings = field(default_factory=QualitySettings)
+    privacy: PrivacySettings = field(default_factory=PrivacySettings)
 
 
 @lru_cache

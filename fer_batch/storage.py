@@ -93,20 +93,53 @@ _TIME = Column(
 )
 _FILE = Column("file", pa.string(), "the picture's path inside its folder; only where a source is pictures")
 
+SMOOTHED: tuple[str, ...] = tuple(f"smoothed_{label}" for label in LABELS)
+
+QUALITY_COLUMN = Column("quality", pa.float32(), "how well the face can be read, 0–1; the least of its parts")
+
 FACE_COLUMNS: tuple[Column, ...] = (
     _SOURCE,
     _FILE,
     _FRAME,
     _TIME,
     Column("face", pa.int64(), "0-based index of the face in its frame, highest detection score first"),
+    Column(
+        "track", pa.int64(), "number of the face's track, the same as long as it is followed; videos only"
+    ),
     Column("x", pa.float32(), "left edge of the face's box, in pixels of the upright picture"),
     Column("y", pa.float32(), "upper edge, in pixels"),
     Column("width", pa.float32(), "width of the box, in pixels"),
     Column("height", pa.float32(), "height of the box, in pixels"),
-    Column("detection_score", pa.float32(), "the detector's score, 0–1; empty with `--faces-only`"),
-    Column("emotion", pa.string(), "most probable expression"),
-    Column("confidence", pa.float32(), "its probability, 0–1"),
+    Column(
+        "detection_score",
+        pa.float32(),
+        "the detector's score, 0–1; empty with `--faces-only`, and between detections",
+    ),
+    Column("emotion", pa.string(), "most probable expression; empty where it is uncertain"),
+    Column("confidence", pa.float32(), "probability of the most probable expression, 0–1"),
     *_PROBABILITIES,
+    Column(
+        "smoothed_emotion",
+        pa.string(),
+        "most probable expression over the track's time; empty where it is uncertain; videos only",
+    ),
+    *(
+        Column(name, pa.float32(), f"probability of {label}, averaged over the track's time; videos only")
+        for name, label in zip(SMOOTHED, LABELS, strict=True)
+    ),
+    QUALITY_COLUMN,
+)
+
+VIDEO_ONLY: frozenset[str] = frozenset({"track", "smoothed_emotion", *SMOOTHED})
+"""Columns of faces that pictures, which have no time, lack."""
+
+QUALITY_PARTS: tuple[Column, ...] = (
+    Column(
+        "quality_size", pa.float32(), "1 where the face has the pixels that the model reads; Parquet only"
+    ),
+    Column("quality_sharpness", pa.float32(), "1 where it is in focus and at rest, 0 blurred; Parquet only"),
+    Column("quality_pose", pa.float32(), "1 seen from the front, 0 from the side; Parquet only"),
+    Column("quality_light", pa.float32(), "1 well lit, 0 black, white or without contrast; Parquet only"),
 )
 
 LANDMARK_COLUMNS: tuple[Column, ...] = tuple(
@@ -131,9 +164,11 @@ SUMMARY_COLUMNS: tuple[Column, ...] = (
     Column("seconds", pa.float64(), "presentation time of the last sampled frame; empty for pictures"),
     Column("frames", pa.int64(), "sampled frames"),
     Column("faces", pa.int64(), "faces found in them"),
+    Column("tracks", pa.int64(), "different tracks; empty for pictures"),
+    Column("uncertain", pa.int64(), "faces whose expression is left empty"),
     Column("coverage", pa.float64(), "share of the sampled frames with at least one face, 0–1"),
     *(
-        Column(f"share_{label}", pa.float64(), f"share of the faces that are {label}, 0–1")
+        Column(f"share_{label}", pa.float64(), f"share of the faces with an expression that are {label}, 0–1")
         for label in LABELS
     ),
 )
@@ -185,19 +220,61 @@ def atomic_folder(path: Path) -> Iterator[Path]:
         OutputError: the folder cannot be written.
     """
     partial = path.with_name(f"{path.name}.partial")
-    replaced = path.with_name(f"{path.name}.replaced.partial")
     with writing(path):
-        for leftover in (partial, replaced):
-            if leftover.exists():
-                shutil.rmtree(leftover)
+        _remove(partial)
         partial.mkdir(parents=True)
         yield partial
-        if path.exists():
-            path.rename(replaced)
-        partial.rename(path)
-        sync(path.parent)
-        if replaced.exists():
-            shutil.rmtree(replaced)
+        _take_place(partial, path)
+
+
+@contextmanager
+def resumable_folder(path: Path, made_from: Any) -> Iterator[Path]:
+    """Like `atomic_folder`, for work that can go on where another process was stopped.
+
+    Yields the folder `{path}.begun` with what an interrupted process left in it, or empty where that
+    was made from something else.
+
+    Args:
+        path: what the folder becomes.
+        made_from: all that its content follows from, as JSON gives it back.
+
+    Raises:
+        OutputError: the folder cannot be written.
+    """
+    begun = _begun(path)
+    key = begun / "made_from.json"
+    with writing(path):
+        if not key.is_file() or read_json(key) != made_from:
+            _remove(begun)
+            begun.mkdir(parents=True)
+            write_json(key, made_from)
+        yield begun
+        key.unlink()
+        _take_place(begun, path)
+
+
+def discard_begun(path: Path) -> None:
+    """Remove what `resumable_folder` keeps of `path`: going on there would end no better."""
+    _remove(_begun(path))
+
+
+def _begun(path: Path) -> Path:
+    return path.with_name(f"{path.name}.begun")
+
+
+def _take_place(folder: Path, path: Path) -> None:
+    replaced = path.with_name(f"{path.name}.replaced.partial")
+    _remove(replaced)
+    if path.exists():
+        path.rename(replaced)
+    folder.rename(path)
+    sync(path.parent)
+    _remove(replaced)
+
+
+def _remove(folder: Path) -> None:
+    if folder.exists():
+        shutil.rmtree(folder)
 
 
 def sync(path: Path) -> None:

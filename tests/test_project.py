@@ -18,6 +18,7 @@ TABLES = (
     storage.DATASET_COLUMNS,
     storage.VOTE_COLUMNS,
     storage.FACE_COLUMNS,
+    storage.QUALITY_PARTS,
     storage.LANDMARK_COLUMNS,
     storage.FRAME_COLUMNS,
     storage.SUMMARY_COLUMNS,

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from fer_batch.errors import UsageError
 from fer_batch.settings import (
+    AnnotateSettings,
     AugmentSettings,
     TrainSettings,
     build,
@@ -86,3 +87,13 @@ def test_files_that_are_no_settings(tmp_path: Path) -> None:
     (tmp_path / "latin.toml").write_bytes(b'name = "caf\xe9"')
     with pytest.raises(UsageError, match="cannot be read"):
         load_toml(tmp_path / "latin.toml")
+
+
+def test_an_end_before_the_start_cannot_be() -> None:
+    with pytest.raises(UsageError, match=r"before sampling\.start_s"):
+        build(AnnotateSettings, {"sampling": {"start_s": 5, "end_s": 3}})
+
+
+def test_endless_numbers_cannot_be() -> None:
+    with pytest.raises(UsageError, match=r"sampling\.fps is inf"):
+        build(AnnotateSettings, {"sampling": {"fps": float("inf")}})

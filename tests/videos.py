@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path
 
@@ -40,20 +40,28 @@ def encode(
     times: Sequence[float] | None = None,
     fps: int = 25,
     codec: str = "libx264",
+    pix_fmt: str = "yuv420p",
+    options: Mapping[str, str] | None = None,
+    muxing: Mapping[str, str] | None = None,
     rotation: int = 0,
+    mirrored: bool = False,
     sound: bool = False,
 ) -> Path:
-    """Encode frames, at `times` in seconds or at a steady rate; returns the path."""
+    """Encode frames, at `times` in seconds or at a steady rate; returns the path.
+
+    `options` are the codec's, `muxing` the container's. `rotation` and, after it, mirroring left and right
+    are what a player does.
+    """
     # AVI knows only steady rates; the other containers take any time.
     clock = Fraction(1, fps) if times is None else Fraction(1, 90_000)
-    with av.open(str(path), "w") as container:
-        stream = container.add_stream(codec, rate=fps)
+    with av.open(str(path), "w", options=dict(muxing or {})) as container:
+        stream = container.add_stream(codec, rate=fps, options=dict(options or {}))
         stream.height, stream.width = images[0].shape[:2]
-        stream.pix_fmt = "yuv420p"
+        stream.pix_fmt = pix_fmt
         stream.codec_context.time_base = clock
         audio = container.add_stream("aac", rate=8000) if sound else None
-        if rotation:
-            stream.set_display_rotation(rotation)
+        if rotation or mirrored:
+            stream.set_display_rotation(rotation, hflip=mirrored)
         for index, image in enumerate(images):
             frame = av.VideoFrame.from_ndarray(image, format="rgb24")
             time = index / fps if times is None else times[index]

@@ -2,183 +2,494 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
-from contextlib import closing
-from dataclasses import dataclass, field
+import math
+import stat
+from collections.abc import Generator, Iterable, Iterator, Mapping
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import av
 import cv2
 import numpy as np
 from av.container import InputContainer
+from av.container.core import Flags as ContainerFlags
 from av.error import FFmpegError
+from av.format import Flags as FormatFlags
+from av.packet import Packet
+from av.stream import Disposition
 from numpy.typing import NDArray
 
 from fer_batch.annotation.frames import Frame
-from fer_batch.annotation.sources import Source
-from fer_batch.errors import DecodeError, SourceOpenError
+from fer_batch.annotation.sources import Source, readable
+from fer_batch.annotation.video_picture import VideoPicture, converted
+from fer_batch.errors import DecodeError, InputError, SourceOpenError
+from fer_batch.inference.picture import ArrayPicture, Picture
 from fer_batch.settings import SamplingSettings
 
 _STATED_BY_STREAM_S = 0.5
 _STATED_BY_FILE_S = 2.0
 """How much earlier than stated a healthy file may end: what states it is exact, or a rough sum."""
+_SAME_TIME_S = 1e-6
+_SET_BACK_S = 1.0
+_SET_AHEAD_S = 10.0
+"""A clock that leaps back or ahead by more was set anew, where it may be, as in joined transport streams."""
+_WAITING_BYTES = 1 << 26
+"""What may wait for a key frame to come before decoding begins without one."""
+
+
+@dataclass(frozen=True)
+class Position:
+    """How far a source was read: all that reading on needs, as JSON can hold it."""
+
+    index: int
+    """Of the last sampled frame."""
+    time_s: float | None
+    pts: int | None
+    """Its presentation time in the stream's own ticks."""
+    damaged: int
+    """Frames and packets with damage up to it."""
+
+    @classmethod
+    def of(cls, frame: Frame) -> Position:
+        """Just behind a frame."""
+        return cls(frame.index, frame.time_s, frame.pts, frame.damaged)
 
 
 @dataclass
 class DecodeReport:
     """What went wrong while reading a source, filled in as it is read."""
 
-    corrupt: int = 0
-    """Frames with damage, sampled or not."""
-    problems: list[str] = field(default_factory=list)
-    """Why the source is not whole; empty for a healthy one."""
+    damaged: int = 0
+    """Frames with damage and packets that cannot be decoded, sampled or not."""
+    reason: str | None = None
+    """What the decoder said of the first of them."""
+    stopped: str | None = None
+    """Why reading ended early."""
+
+    @property
+    def problems(self) -> list[str]:
+        """Why the source is not whole; empty for a healthy one."""
+        damaged = f"damaged frames: {self.damaged}" if self.damaged else None
+        return [problem for problem in (damaged, self.reason, self.stopped) if problem]
+
+    def add(self, reason: str) -> None:
+        """Count one more damaged frame or packet."""
+        self.damaged += 1
+        self.reason = self.reason or reason
+
+    def clear(self) -> None:
+        """Forget what was read: it was not asked for, or will be read again."""
+        self.damaged, self.reason, self.stopped = 0, None, None
 
 
 def read_frames(
-    source: Source, sampling: SamplingSettings, report: DecodeReport
+    source: Source, sampling: SamplingSettings, report: DecodeReport, after: Position | None = None
 ) -> Generator[Frame, None, None]:
     """The sampled frames of a source, upright, in order of presentation.
 
     Args:
         source: a video, a picture or a folder of pictures.
         sampling: which frames of a video to read; pictures are all read.
-        report: told what was damaged or missing.
+        report: a new one, told what is damaged or missing.
+        after: read on behind this frame, as if reading had never stopped; None begins at the beginning.
 
     Raises:
         SourceOpenError: it cannot be opened, or holds no video.
         DecodeError: it opened, and not one frame came out.
     """
-    if source.kind == "video":
-        with closing(_video_frames(source, report)) as frames:
-            yield from _sample(frames, sampling)
-    else:
-        yield from _pictures(source, report)
+    if after is None:
+        yield from _read(source, sampling, report)
+        return
+    done = yield from _read_on(source, sampling, report, after)
+    if done:
+        return
+    report.clear()
+    for frame in _read(source, sampling, report):
+        if frame.index > after.index:
+            yield frame
 
 
-def _sample(frames: Iterator[Frame], sampling: SamplingSettings) -> Iterator[Frame]:
-    due = -np.inf
-    for frame in frames:
-        if frame.index % sampling.every:
+def _read_on(
+    source: Source, sampling: SamplingSettings, report: DecodeReport, after: Position
+) -> Generator[Frame, None, bool]:
+    """Go on without reading again what was read; False, and nothing, where that might not be the same."""
+    if after.damaged:
+        # It echoes in later frames: all is decoded and counted again, as the first time.
+        return False
+    if source.kind != "video":
+        yield from _pictures(source, report, after.index + 1)
+        return True
+    if after.pts is None or after.time_s is None:
+        return False
+    with closing(_decode_near(source.path, after.time_s, report)) as decoded:
+        for frame in decoded:
+            if report.damaged or frame.pts is None or frame.pts > after.pts:
+                return False
+            if frame.pts == after.pts:
+                yield from _sample(decoded, sampling, report, after)
+                return True
+    return False
+
+
+def _read(source: Source, sampling: SamplingSettings, report: DecodeReport) -> Iterator[Frame]:
+    if source.kind != "video":
+        yield from _pictures(source, report, 0)
+        return
+    nothing = True
+    with closing(_decode_from(source.path, sampling.start_s, report)) as decoded:
+        for frame in _sample(decoded, sampling, report, None):
+            nothing = False
+            yield frame
+    if nothing:
+        what = "has a video stream, but no frame of it can be decoded"
+        if sampling.start_s or sampling.end_s:
+            end = f"{sampling.end_s:g} s" if sampling.end_s else "its end"
+            what = f"has no frame from {sampling.start_s:g} s to {end}"
+        raise DecodeError("; ".join([f"{readable(source.path)} {what}", *report.problems]))
+
+
+@dataclass(frozen=True, eq=False)
+class _Decoded:
+    picture: av.VideoFrame
+    time_s: float
+    end_s: float
+    pts: int | None
+    """None where ticks do not tell the frame from those before it."""
+
+
+def _sample(
+    decoded: Iterable[_Decoded], sampling: SamplingSettings, report: DecodeReport, after: Position | None
+) -> Iterator[Frame]:
+    index = after.index if after else -1
+    taken = _beat(after.time_s, sampling.fps) if after and after.time_s is not None else None
+    orientation = _Orientation()
+    for frame in decoded:
+        if sampling.end_s and frame.time_s > sampling.end_s + _SAME_TIME_S:
+            return
+        index += 1
+        beat = _beat(frame.time_s, sampling.fps)
+        if index % sampling.every or (sampling.fps and beat == taken):
             continue
-        if sampling.fps and frame.time_s is not None:
-            if frame.time_s < due - 1e-6:
-                continue
-            # On a fixed grid, so that jitter of single frames does not add up.
-            due = (np.floor(frame.time_s * sampling.fps + 1e-6) + 1) / sampling.fps
-        yield frame
+        taken = beat
+        picture, corrupt = None, True
+        try:
+            picture, corrupt = orientation.upright(frame.picture), frame.picture.is_corrupt
+        except (FFmpegError, ValueError) as error:
+            report.add(f"a frame cannot be converted: {_reason(error)}")
+        yield Frame(index, frame.time_s, picture, corrupt=corrupt, pts=frame.pts, damaged=report.damaged)
 
 
-def _video_frames(source: Source, report: DecodeReport) -> Generator[Frame, None, None]:
+def _beat(time_s: float, fps: float) -> int:
+    """The beat of a steady clock that a time belongs to: jitter of single frames does not add up."""
+    return math.floor(time_s * fps + _SAME_TIME_S)
+
+
+def _decode_from(path: Path, start_s: float, report: DecodeReport) -> Generator[_Decoded, None, None]:
+    """The frames at or after a time; damage before it does not count."""
+    if not start_s:
+        yield from _decode(path, report)
+        return
+    begun = False
+    with closing(_decode_near(path, start_s, report)) as frames:
+        for frame in frames:
+            begun = begun or frame.time_s >= start_s - _SAME_TIME_S
+            if begun:
+                yield frame
+            else:
+                report.damaged, report.reason = 0, None
+
+
+def _decode_near(path: Path, time_s: float, report: DecodeReport) -> Generator[_Decoded, None, None]:
+    """Frames from a key frame at or before a time on; from the beginning where there is none."""
+    with closing(_decode(path, report, time_s)) as frames:
+        first = next(frames, None)
+        if first is not None and first.pts is not None and first.time_s <= time_s + _SAME_TIME_S:
+            yield first
+            yield from frames
+            return
+    report.clear()
+    yield from _decode(path, report)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[tuple[InputContainer, av.VideoStream]]:
     try:
-        container = av.open(str(source.path), metadata_errors="replace")
+        _check_is_file(path)
+        # FFmpeg takes what stands before a colon for a protocol, but not in absolute paths.
+        container = av.open(str(path.absolute()), metadata_errors="replace")
+        # PyAV has times made up where the file has none, and wrongly where frames are not stored in order.
+        container.flags &= ~ContainerFlags.gen_pts.value
     except (FFmpegError, OSError, ValueError) as error:
-        raise SourceOpenError(f"{source.path} cannot be opened as a video: {_reason(error)}") from error
+        raise SourceOpenError(f"{readable(path)} cannot be opened as a video: {_reason(error)}") from error
     with container:
-        if not container.streams.video:
-            raise SourceOpenError(f"{source.path} has no video stream")
-        stream = container.streams.video[0]
-        index, end = 0, 0.0
-        clock = _Clock(stream)
-        for decoded in _decode(container, stream, report):
-            time_s, duration = clock.read(decoded)
-            end = max(end, time_s + duration)
-            report.corrupt += decoded.is_corrupt
-            yield Frame(index, time_s, _upright(decoded), corrupt=decoded.is_corrupt)
-            index += 1
-        if index == 0:
-            raise DecodeError(f"{source.path} has a video stream, but no frame of it can be decoded")
-        if report.corrupt:
-            report.problems.append(f"{report.corrupt} of {index} frames are damaged")
-        stated, tolerance = _stated_duration(container, stream)
-        if stated is not None and end < stated - tolerance:
-            report.problems.append(f"ends at {end:.2f} s of the stated {stated:.2f} s")
+        videos = [
+            stream for stream in container.streams.video if not stream.disposition & Disposition.attached_pic
+        ]
+        if not videos:
+            raise SourceOpenError(f"{readable(path)} has no video stream")
+        if videos[0].codec_context is None:
+            raise SourceOpenError(f"{readable(path)} has video in a format that FFmpeg cannot decode")
+        yield container, videos[0]
 
 
-def _decode(
-    container: InputContainer, stream: av.VideoStream, report: DecodeReport
-) -> Iterator[av.VideoFrame]:
-    """Every frame that can be had: a packet that cannot be decoded does not end the video."""
-    packets = container.demux(stream)
+def _check_is_file(path: Path) -> None:
+    """Pipes and devices are refused: reading them may never end.
+
+    Raises:
+        SourceOpenError: it is one.
+        OSError: it does not exist, or must not be looked at.
+    """
+    if not stat.S_ISREG(path.stat().st_mode):
+        raise SourceOpenError(f"{readable(path)} is not a file")
+
+
+def _decode(path: Path, report: DecodeReport, near_s: float | None = None) -> Generator[_Decoded, None, None]:
+    """Every frame that can be had: a packet that cannot be decoded does not end the video.
+
+    Args:
+        path: of the video.
+        report: told what is damaged or missing.
+        near_s: begin with the last key frame at or before this time, in seconds since the stream's start;
+            None begins at the beginning. Nothing comes where the stream's clock is set anew before.
+    """
+    with _opened(path) as (container, stream):
+        clock, extent = _Clock(container, stream), _Extent(container, stream)
+        packets = _packets(container, stream, extent, report)
+        begun = near_s is None
+        if near_s is not None:
+            packets = _from_key_packet(packets, near_s, clock)
+        for packet in packets:
+            try:
+                pictures = stream.decode(packet)
+            except FFmpegError as error:
+                # The empty packet that drains the decoder may fail after the last frame: nothing is lost.
+                if begun and packet.size:
+                    report.add(f"damaged data: {_reason(error)}")
+                continue
+            for picture in pictures:
+                # What comes before the key frame was predicted from what has been left out.
+                begun = begun or picture.key_frame
+                if begun:
+                    frame = clock.read(picture)
+                    extent.frames_s = max(extent.frames_s, frame.end_s)
+                    report.damaged += picture.is_corrupt
+                    yield frame
+        report.stopped = report.stopped or extent.missing()
+
+
+def _packets(
+    container: InputContainer, stream: av.VideoStream, extent: _Extent, report: DecodeReport
+) -> Iterator[Packet]:
+    """The stream's packets, to the end or to where reading stops; then an empty one drains the decoder."""
+    packets = container.demux()
     while True:
         try:
-            packet = next(packets)
-        except StopIteration:
-            return
+            packet = next(packets, None)
         except (FFmpegError, OSError) as error:
-            report.problems.append(f"reading stopped early: {_reason(error)}")
+            report.stopped = f"reading stopped early: {_reason(error)}"
+            break
+        # PyAV ends with an empty packet for each stream, but miscounts streams that begin on the way.
+        if packet is None or (packet.pts is None and packet.dts is None and not packet.size):
+            break
+        extent.add(packet)
+        if packet.size and packet.stream.index == stream.index:
+            yield packet
+    last = Packet()
+    last.stream, last.time_base = stream, _time_base(stream)
+    yield last
+
+
+def _from_key_packet(packets: Iterator[Packet], time_s: float, clock: _Clock) -> Iterator[Packet]:
+    """Leave out all before the last key frame that is shown at or before a time.
+
+    The file is read, not searched: a search lands elsewhere in containers without an index and in damaged
+    ones, and behind it neither times nor packets need be the same.
+    """
+    goal, kept, size = clock.ticks(time_s), list[Packet](), 0
+    decoded: int | None = None
+    for packet in packets:
+        if clock.set_anew(decoded, packet.dts):
             return
-        try:
-            frames = packet.decode()
-        except FFmpegError as error:
-            # The empty packet that drains the decoder may fail after the last frame: nothing is lost.
-            if packet.size:
-                report.corrupt += 1
-                if not report.problems:
-                    report.problems.append(f"damaged data: {_reason(error)}")
-            continue
-        yield from cast(list[av.VideoFrame], frames)
+        decoded = packet.dts if packet.dts is not None else decoded
+        if packet.is_keyframe and packet.pts is not None and packet.pts <= goal:
+            kept, size = [], 0
+        kept.append(packet)
+        size += packet.size
+        # A packet is decoded no later than it is shown: none that follows can be the one.
+        if (decoded is not None and decoded > goal) or size > _WAITING_BYTES:
+            break
+    yield from kept
+    yield from packets
 
 
 class _Clock:
-    """Presentation times relative to the stream's start."""
+    """Presentation times relative to the stream's start, in ticks of the stream and in seconds."""
 
-    def __init__(self, stream: av.VideoStream) -> None:
-        self._start = (stream.start_time or 0) * float(stream.time_base or 0)
-        rate = stream.average_rate or stream.guessed_rate or Fraction(25)
-        self._step = float(1 / rate) if rate else 0.0
-        self._last = -self._step
+    def __init__(self, container: InputContainer, stream: av.VideoStream) -> None:
+        self._may_be_set = _may_be_joined(container)
+        self._base = _time_base(stream)
+        self._start_s = self._seconds(stream.start_time or 0)
+        self._step_s = float(1 / (stream.average_rate or stream.guessed_rate or Fraction(25)))
+        self._last_s = -math.inf
+        self._pts: float | None = -math.inf
+        """Of the last frame; None once a frame had none, or they did not grow."""
 
-    def read(self, frame: av.VideoFrame) -> tuple[float, float]:
-        """Seconds since the start, and how long the frame lasts; a frame without a time follows the last."""
-        time_s = frame.time - self._start if frame.time is not None else self._last + self._step
-        self._last = time_s
-        base = float(frame.time_base or 0)
-        return time_s, (frame.duration or 0) * base or self._step
+    def read(self, picture: av.VideoFrame) -> _Decoded:
+        """When a frame is shown; one without a time follows the last, and so does one behind a leap."""
+        following = max(self._last_s + self._step_s, 0.0)
+        ticks = picture.dts if picture.pts is None else picture.pts
+        if picture.pts is None and ticks is not None and self._last_s == -math.inf:
+            self._start_s = self._seconds(ticks)  # a file without presentation times: all are late alike
+        time_s = following if ticks is None else self._seconds(ticks) - self._start_s
+        pts = picture.pts
+        if self._leaps(time_s - following):
+            self._start_s += time_s - following
+            time_s, pts = following, None
+        self._last_s = time_s
+        self._pts = pts = pts if pts is not None and self._pts is not None and pts > self._pts else None
+        end_s = time_s + (self._seconds(picture.duration or 0) or self._step_s)
+        return _Decoded(picture, time_s, end_s, pts)
 
+    def set_anew(self, earlier: int | None, later: int | None) -> bool:
+        """Whether it was set between two times of decoding, which otherwise only grow."""
+        if earlier is None or later is None:
+            return False
+        return later < earlier or self._leaps(self._seconds(later - earlier))
 
-def _stated_duration(container: InputContainer, stream: av.VideoStream) -> tuple[float | None, float]:
-    if stream.duration and stream.time_base:
-        return float(stream.duration * stream.time_base), _STATED_BY_STREAM_S
-    if container.duration and len(container.streams) == 1:
-        return container.duration / av.time_base, _STATED_BY_FILE_S
-    # With sound or subtitles beside it, the file's duration says nothing about the pictures.
-    return None, 0.0
+    def _leaps(self, by_s: float) -> bool:
+        return self._may_be_set and not -_SET_BACK_S <= by_s <= _SET_AHEAD_S
 
+    def ticks(self, time_s: float) -> float:
+        """A time as the stream counts it."""
+        return (time_s + self._start_s + _SAME_TIME_S) / self._base
 
-def _upright(frame: av.VideoFrame) -> NDArray[np.uint8]:
-    image = cast(NDArray[np.uint8], frame.to_ndarray(format="rgb24"))
-    quarter_turns = round(frame.rotation / 90) % 4
-    return np.ascontiguousarray(np.rot90(image, quarter_turns)) if quarter_turns else image
-
-
-def _pictures(source: Source, report: DecodeReport) -> Iterator[Frame]:
-    readable = 0
-    pictures = source.pictures
-    for index, path in enumerate(pictures):
-        image = _read_picture(path)
-        readable += image is not None
-        if image is None:
-            report.corrupt += 1
-            if source.kind == "images":
-                report.problems.append(f"{path.name} cannot be decoded")
-        yield Frame(index, None, image, corrupt=image is None, file=path.name)
-    if not readable:
-        what = source.path if source.kind == "image" else f"every picture in {source.path}"
-        raise DecodeError(f"{what} cannot be decoded")
+    def _seconds(self, ticks: int) -> float:
+        return ticks * self._base.numerator / self._base.denominator
 
 
-def _read_picture(path: Path) -> NDArray[np.uint8] | None:
-    """An upright RGB picture of 8 bits; None where the file is no picture.
+def _may_be_joined(container: InputContainer) -> bool:
+    """Whether files of the format can be joined end to end; they state no duration then."""
+    return bool(container.format.flags & FormatFlags.ts_discont.value)
+
+
+def _time_base(stream: av.VideoStream) -> Fraction:
+    return stream.time_base or Fraction(1, av.time_base)
+
+
+class _Extent:
+    """How far a file goes, against what it states."""
+
+    def __init__(self, container: InputContainer, stream: av.VideoStream) -> None:
+        self._container, self._stream = container, stream
+        self.frames_s = 0.0
+        """When the last frame of the video ends, in seconds since the stream's start."""
+        self._packets_s = 0.0
+        """When the last packet of any stream ends, on the file's own clock or since its start."""
+
+    def add(self, packet: Packet) -> None:
+        time = packet.pts if packet.pts is not None else packet.dts
+        if time is not None and packet.time_base:
+            end_s = float((time + (packet.duration or 0)) * packet.time_base)
+            start_s = (self._container.start_time or 0) / av.time_base
+            self._packets_s = max(self._packets_s, end_s, end_s - start_s)
+
+    def missing(self) -> str | None:
+        """What a file that was read to its end lacks of what it states; None where it is whole."""
+        if _may_be_joined(self._container):
+            return None
+        end, tolerance = self.frames_s, _STATED_BY_STREAM_S
+        if self._container.format.name == "avi" and self._stream.average_rate:
+            # FFmpeg makes its duration fit what is there; the number of frames is the header's.
+            stated = float(self._stream.frames / self._stream.average_rate)
+        elif self._stream.duration:
+            stated = float(self._stream.duration * _time_base(self._stream))
+        else:
+            # Sound may outlast the pictures: this duration is that of the longest stream.
+            stated = (self._container.duration or 0) / av.time_base
+            end, tolerance = self._packets_s, _STATED_BY_FILE_S
+        return f"ends at {end:.2f} s of the stated {stated:.2f} s" if end < stated - tolerance else None
+
+
+class _Orientation:
+    """How the frames of a video are stored, and how they are to be shown."""
+
+    def __init__(self) -> None:
+        self._rotation: int | None = None
+        self._axes = (1.0, 0.0), (0.0, 1.0)
+
+    def upright(self, picture: av.VideoFrame) -> Picture:
+        """A picture as it is to be shown, turned and mirrored as the file says."""
+        # The matrix is looked at again where it says another angle, not for every frame: a frame whose
+        # side data was looked at is in a circle with it, and stays in memory until somebody collects it.
+        if picture.rotation != self._rotation:
+            self._rotation, self._axes = picture.rotation, _display_axes(picture)
+        # Right and down in what is stored lead to (a, b) and (c, d), right and down, in what is shown.
+        (a, b), (c, d) = self._axes
+        if VideoPicture.can_show(picture) and a > abs(b) and d > abs(c):
+            return VideoPicture(picture)
+        image = converted(picture)
+        if abs(b) > abs(a):
+            image, (a, b), (c, d) = image.swapaxes(0, 1), (c, d), (a, b)
+        return ArrayPicture(np.ascontiguousarray(image[:: -1 if d < 0 else 1, :: -1 if a < 0 else 1]))
+
+
+def _display_axes(picture: av.VideoFrame) -> tuple[tuple[float, float], tuple[float, float]]:
+    try:
+        matrix = cast(Mapping[str, Any], picture.side_data).get("DISPLAYMATRIX")
+    except ValueError:
+        # PyAV refuses all side data where there is some of a kind that it does not know.
+        angle = math.radians(picture.rotation)
+        return (math.cos(angle), -math.sin(angle)), (math.sin(angle), math.cos(angle))
+    if matrix is None:
+        return (1.0, 0.0), (0.0, 1.0)
+    a, b, _, c, d = np.frombuffer(matrix, np.int32)[:5].tolist()
+    return (a, b), (c, d)
+
+
+def _pictures(source: Source, report: DecodeReport, first: int) -> Iterator[Frame]:
+    """The pictures of a source from the `first` on; those before it were all good."""
+    try:
+        pictures = source.pictures
+    except OSError as error:
+        raise SourceOpenError(f"{readable(source.path)} cannot be listed: {_reason(error)}") from error
+    for index, path in enumerate(pictures[first:], first):
+        picture, file = None, readable(path.name)
+        try:
+            picture = ArrayPicture(_read_picture(path))
+        except InputError as error:
+            report.add(str(error))
+        yield Frame(index, None, picture, corrupt=picture is None, file=file, damaged=report.damaged)
+    if report.damaged == len(pictures):
+        what = "no picture" if source.kind == "images" else "nothing"
+        raise DecodeError(
+            f"{readable(source.path)} holds {what} that can be decoded: {report.reason or 'it is empty'}"
+        )
+
+
+def _read_picture(path: Path) -> NDArray[np.uint8]:
+    """An upright RGB picture of 8 bits.
 
     OpenCV turns it as EXIF says, drops transparency, and brings gray, CMYK and 16 bits to RGB of 8.
+
+    Raises:
+        SourceOpenError: it cannot be read.
+        DecodeError: it is no picture, or only a part of one.
     """
-    data = np.fromfile(path, np.uint8)  # imread cannot open every name on Windows
-    if not data.size:
-        return None
-    image = cv2.imdecode(data, cv2.IMREAD_COLOR)
-    return None if image is None else cast(NDArray[np.uint8], cv2.cvtColor(image, cv2.COLOR_BGR2RGB))
+    name = readable(path.name)
+    try:
+        _check_is_file(path)
+        data = np.fromfile(path, np.uint8)  # imread cannot open every name on Windows
+        image = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None
+    except OSError as error:
+        raise SourceOpenError(f"{name} cannot be read: {_reason(error)}") from error
+    except cv2.error as error:
+        raise DecodeError(f"{name} cannot be decoded: {error.err}") from error
+    if image is None:
+        raise DecodeError(f"{name} cannot be decoded")
+    return cast(NDArray[np.uint8], cv2.cvtColor(image, cv2.COLOR_BGR2RGB))
 
 
 def _reason(error: Exception) -> str:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fer_batch.annotation.face_quality import FaceQuality
 from fer_batch.inference.detector import Detections
+from fer_batch.inference.picture import Picture
 
 
 @dataclass(frozen=True, eq=False)
@@ -18,29 +21,73 @@ class Frame:
     """0-based, in order of presentation; for picture folders the position in natural order."""
     time_s: float | None
     """Presentation time since the stream's start, in seconds; None for pictures."""
-    image: NDArray[np.uint8] | None
-    """uint8 [H, W, 3], RGB, upright; None where nothing could be decoded."""
+    picture: Picture | None
+    """Upright; None where nothing could be decoded."""
     corrupt: bool = False
     """The decoder met damaged data in it."""
     file: str | None = None
     """The picture's path inside its folder; None for videos."""
+    pts: int | None = None
+    """Presentation time in the stream's own ticks."""
+    damaged: int = 0
+    """Frames and packets of the source with damage, up to and with this one."""
+
+    @property
+    def image(self) -> NDArray[np.uint8] | None:
+        """The whole picture in colour, uint8 [H, W, 3], RGB, which is converted anew by every look."""
+        return None if self.picture is None else self.picture.rgb()
+
+
+@dataclass(frozen=True, eq=False)
+class MarkedFrame:
+    """A frame, and what is to be done with it."""
+
+    frame: Frame
+    number: int
+    """0-based, among the sampled frames."""
+    cut: bool
+    """It begins a new scene."""
+    search: bool
+    """Faces are to be searched in it."""
+    thumbnail: NDArray[np.uint8] | None
+    """What the next frame is compared with."""
 
 
 @dataclass(frozen=True, eq=False)
 class DetectedFrame:
-    """A frame, its faces, and their crops."""
+    """A frame and the faces found in it."""
+
+    marked: MarkedFrame
+    faces: Detections | None
+    """None where none were searched."""
+
+
+@dataclass(frozen=True, eq=False)
+class TrackedFrame:
+    """A frame, its faces and their tracks."""
 
     frame: Frame
     faces: Detections
+    tracks: NDArray[np.int64]
+    """[N]; -1 for pictures, which have no tracks."""
+    resume: dict[str, Any] | None
+    """At the end of a part: all that the stages up to here need to go on behind this frame."""
+
+
+@dataclass(frozen=True, eq=False)
+class CroppedFrame:
+    """A frame, whose picture is not needed any more, and its faces as the classifier wants them."""
+
+    tracked: TrackedFrame
     crops: NDArray[np.uint8]
-    """uint8 [N, S, S], gray, as the classifier wants them."""
+    """uint8 [N, S, S], gray."""
 
 
 @dataclass(frozen=True, eq=False)
 class AnnotatedFrame:
     """A frame, its faces, and what they express."""
 
-    frame: Frame
-    faces: Detections
+    tracked: TrackedFrame
+    quality: FaceQuality
     probabilities: NDArray[np.float32]
     """float32 [N, 7], in the order of `Emotion`."""

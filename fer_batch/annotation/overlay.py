@@ -1,92 +1,243 @@
-"""Pictures and videos with boxes, labels and probabilities drawn in: to look at, not to compute with."""
+"""Pictures and videos with boxes, labels and probabilities drawn in: to look at, not to compute with.
+
+They are drawn after the tables: the source is decoded again beside them, frame by frame.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, closing, contextmanager
+from dataclasses import dataclass
 from fractions import Fraction
+from itertools import groupby, tee
+from operator import itemgetter
 from pathlib import Path
-from typing import Protocol, TypeAlias, cast
+from typing import Any, Protocol, cast
 
 import av
 import cv2
 import numpy as np
+import pyarrow.parquet as pq
+from av.codec.context import Flags
 from av.container import OutputContainer
 from av.error import FFmpegError
 from numpy.typing import NDArray
 
-from fer_batch.annotation.frames import AnnotatedFrame
+from fer_batch.annotation.blur import Box, blacken, heads, pixelate, whole_head
+from fer_batch.annotation.decode import DecodeReport, read_frames
+from fer_batch.annotation.draw import DrawnFace, draw
+from fer_batch.annotation.frames import Frame
+from fer_batch.annotation.sound import add_sound
 from fer_batch.annotation.sources import Source
-from fer_batch.emotions import Emotion
+from fer_batch.annotation.threads import ahead
+from fer_batch.emotions import LABELS, Emotion
 from fer_batch.errors import OutputError
+from fer_batch.settings import AnnotateSettings, SamplingSettings
+from fer_batch.storage import SMOOTHED, writing
 
+_DECODED_AHEAD = 8
+_ROWS_READ = 1024
 _CLOCK = Fraction(1, 90_000)
 """Finer than any camera: presentation times are kept to 11 microseconds."""
-_QUALITY = {"crf": "23", "preset": "veryfast"}
-_FONT = cv2.FONT_HERSHEY_DUPLEX
-_BLACK, _WHITE = (0, 0, 0), (255, 255, 255)
-_MIN_SIDE_FOR_BARS = 60
-"""Height of a face, in pixels, below which seven bars cannot be told apart."""
+_ENCODER = "libx264"
+_OPTIONS = {"crf": "23", "preset": "veryfast", "bf": "0"}
+"""No B-frames: MP4 sums lengths up in order of decoding, and a video of uneven rate would end early."""
+_BT601, _LIMITED = 6, 1
+"""How RGB was turned into YUV, in H.264's numbers: players that are not told guess by the picture's size."""
+_LEGIBLE_SIDE, _LONGEST_ENLARGED = 160, 1920
+"""Pictures whose shorter side has fewer pixels are enlarged, by a whole factor: no label would fit."""
+_NAME_LENGTH = 60
+"""Characters of a picture's name that its overlay keeps: file systems take 255 bytes."""
 
 
-_Box: TypeAlias = tuple[int, int, int, int]
-"""x0, y0, x1, y1 in pixels."""
+def draw_overlay(
+    source: Source, folder: Path, settings: AnnotateSettings, told: Callable[[int], None]
+) -> None:
+    """Draw a source and its finished tables: a video into `overlay.mp4`, pictures into `overlay/`.
+
+    The video is upright, in H.264, with its source's sound and presentation times, counted from
+    `sampling.start_s`. A frame that the tables do not know is not shown, since nobody looked for faces
+    in it. Memory does not grow with the source's length.
+
+    Args:
+        source: what was annotated.
+        folder: with `frames.parquet` and `faces.parquet`; the overlay is written beside them.
+        settings: that the tables were made with.
+        told: called with the number of frames drawn, after each.
+
+    Raises:
+        InputError: the source cannot be opened or decoded any more.
+        OutputError: the overlay cannot be encoded or written.
+    """
+    with (
+        pq.ParquetFile(folder / "frames.parquet") as frames_table,
+        pq.ParquetFile(folder / "faces.parquet") as faces_table,
+        closing(ahead(read_frames(source, settings.sampling, DecodeReport()), _DECODED_AHEAD)) as frames,
+        _canvas(source, folder, settings.sampling) as canvas,
+    ):
+        rows = _with_heads(_rows(frames_table, faces_table), source, settings)
+        for number, (frame, (row, hidden)) in enumerate(_beside(frames, rows), 1):
+            if (image := frame.image) is not None:
+                blacken(image, settings.privacy.masks)
+                for box in hidden:
+                    pixelate(image, box)
+                canvas.write(frame, _drawn(image, row.faces))
+            told(number)
 
 
-class DrawsFrames(Protocol):
-    """What takes annotated frames and makes something to look at."""
+@dataclass(frozen=True)
+class _Row:
+    """What the tables say of a frame."""
 
-    def write(self, annotated: AnnotatedFrame, /) -> None:
-        """Draw one frame."""
-        ...
+    frame: int
+    time_s: float | None
+    faces: tuple[DrawnFace, ...]
+
+
+def _rows(frames: pq.ParquetFile, faces: pq.ParquetFile) -> Iterator[_Row]:
+    """Every row of `frames` with its faces, a few in memory at a time."""
+    place = ("frame", "track", "x", "y", "width", "height")
+    wanted = (*place, "emotion", *LABELS, "smoothed_emotion", *SMOOTHED)
+    there = set(faces.schema_arrow.names)
+    by_frame = groupby(_read(faces, [name for name in wanted if name in there]), key=itemgetter("frame"))
+    following = next(by_frame, None)
+    for row in _read(frames, ["frame", "time_s"]):
+        found: tuple[DrawnFace, ...] = ()
+        if following is not None and following[0] == row["frame"]:
+            found = tuple(map(_drawn_face, following[1]))
+            following = next(by_frame, None)
+        yield _Row(row["frame"], row["time_s"], found)
+
+
+def _drawn_face(row: Mapping[str, Any]) -> DrawnFace:
+    """A row of `faces` as it is shown: smoothed, where that is known, else as it was read."""
+    x, y = row["x"], row["y"]
+    emotion = row["smoothed_emotion"] if "smoothed_emotion" in row else row["emotion"]
+    return DrawnFace(
+        box=(x, y, x + row["width"], y + row["height"]),
+        emotion=None if emotion is None else Emotion.from_label(emotion),
+        probabilities=[row[name] for name in (LABELS if row.get(SMOOTHED[0]) is None else SMOOTHED)],
+        track=row.get("track"),
+    )
+
+
+def _read(table: pq.ParquetFile, columns: list[str]) -> Iterator[dict[str, Any]]:
+    for batch in table.iter_batches(_ROWS_READ, columns=columns):
+        yield from batch.to_pylist()
+
+
+def _with_heads(
+    rows: Iterator[_Row], source: Source, settings: AnnotateSettings
+) -> Iterator[tuple[_Row, list[Box]]]:
+    """The rows, and the heads that nobody may recognise in each."""
+    if not settings.privacy.blur:
+        return ((row, []) for row in rows)
+    if source.kind != "video":
+        return ((row, [whole_head(face.box) for face in row.faces]) for row in rows)
+    shown, read_ahead = tee(rows)
+    seen = (
+        (cast(float, row.time_s), {cast(int, face.track): face.box for face in row.faces})
+        for row in read_ahead
+    )
+    return zip(shown, heads(seen, settings.tracking.max_gap_s), strict=True)
+
+
+def _beside(
+    frames: Iterable[Frame], rows: Iterable[tuple[_Row, list[Box]]]
+) -> Iterator[tuple[Frame, tuple[_Row, list[Box]]]]:
+    """Frames and rows of the same number; what has no counterpart is left out."""
+    remaining = iter(frames)
+    frame = next(remaining, None)
+    for row in rows:
+        while frame is not None and frame.index < row[0].frame:
+            frame = next(remaining, None)
+        if frame is None:
+            return
+        if frame.index == row[0].frame:
+            yield frame, row
+
+
+def _drawn(image: NDArray[np.uint8], faces: Sequence[DrawnFace]) -> NDArray[np.uint8]:
+    """The picture with its faces drawn in; changed in place unless it has to be enlarged."""
+    short, long = sorted(image.shape[:2])
+    factor = min(-(-_LEGIBLE_SIDE // short), _LONGEST_ENLARGED // long)
+    if factor > 1:
+        size = factor * image.shape[1], factor * image.shape[0]
+        image = cast(NDArray[np.uint8], cv2.resize(image, size, interpolation=cv2.INTER_CUBIC))
+        faces = [face.enlarged(factor) for face in faces]
+    draw(image, faces)
+    return image
+
+
+class _Canvas(Protocol):
+    def write(self, frame: Frame, image: NDArray[np.uint8], /) -> None: ...
+
+
+def _canvas(source: Source, folder: Path, sampling: SamplingSettings) -> AbstractContextManager[_Canvas]:
+    if source.kind == "video":
+        return _video(folder / "overlay.mp4", source, sampling)
+    return _pictures(folder / "overlay")
 
 
 @contextmanager
-def open_overlay(source: Source, folder: Path) -> Iterator[DrawsFrames]:
-    """Draw a source into `folder`: a video into `overlay.mp4`, pictures into `overlay/`.
-
-    The video has the presentation times and size of its source, upright, in H.264 and without sound.
-    """
-    if source.kind != "video":
-        (folder / "overlay").mkdir()
-        yield _Pictures(folder / "overlay")
-        return
-    with av.open(str(folder / "overlay.mp4"), "w") as container:
-        video = _Video(container)
-        yield video
-        video.finish()
+def _pictures(folder: Path) -> Iterator[_Pictures]:
+    with writing(folder):
+        folder.mkdir(exist_ok=True)  # a run that was stopped may have left it
+    yield _Pictures(folder)
 
 
+@dataclass(frozen=True)
 class _Pictures:
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    folder: Path
 
-    def write(self, annotated: AnnotatedFrame) -> None:
-        if annotated.frame.image is None:
-            return
-        path = self._folder / f"{annotated.frame.index:05d}.png"
-        encoded = cv2.imencode(".png", cv2.cvtColor(draw(annotated), cv2.COLOR_RGB2BGR))[1]
-        path.write_bytes(encoded.tobytes())
+    def write(self, frame: Frame, image: NDArray[np.uint8]) -> None:
+        name = Path(frame.file or "").stem[:_NAME_LENGTH]
+        path = self.folder / f"{frame.index:05d}-{name}.png"
+        encoded = cv2.imencode(".png", cv2.cvtColor(image, cv2.COLOR_RGB2BGR))[1]
+        with writing(path):
+            path.write_bytes(encoded.tobytes())
+
+
+@contextmanager
+def _video(path: Path, source: Source, sampling: SamplingSettings) -> Iterator[_Video]:
+    """A video that gets its sound when all its pictures are there."""
+    silent = path.with_suffix(".silent.mp4")
+    try:
+        with av.open(str(silent.absolute()), "w") as container:
+            video = _Video(container, sampling.start_s)
+            yield video
+            video.finish()
+        if video.begun:
+            add_sound(silent, source.path, sampling, path)
+    except (FFmpegError, OSError) as error:
+        raise OutputError(f"cannot write {path}: {error.strerror or error}") from error
 
 
 class _Video:
-    def __init__(self, container: OutputContainer) -> None:
+    def __init__(self, container: OutputContainer, start_s: float) -> None:
         self._container = container
+        self._start_s = start_s
         self._stream: av.VideoStream | None = None
         self._last = -1
 
-    def write(self, annotated: AnnotatedFrame) -> None:
-        image = _even(draw(annotated))
+    @property
+    def begun(self) -> bool:
+        """There is a picture in it; without any, there is no file."""
+        return self._stream is not None
+
+    def write(self, frame: Frame, image: NDArray[np.uint8]) -> None:
+        image = _even(image)
         if self._stream is None:
             self._stream = self._open(image)
-        frame = av.VideoFrame.from_ndarray(image, format="rgb24")
-        if (frame.width, frame.height) != (self._stream.width, self._stream.height):
-            # A stream may change its size on the way; its overlay keeps the first.
-            frame = frame.reformat(self._stream.width, self._stream.height)
+        # A stream may change its size on the way; its overlay keeps the first.
+        size = self._stream.width, self._stream.height
+        picture = av.VideoFrame.from_ndarray(image, format="rgb24").reformat(*size, format="yuv420p")
         # Two frames at one time cannot be encoded: the later one moves by one tick.
-        self._last = max(self._last + 1, round((annotated.frame.time_s or 0.0) / _CLOCK))
-        frame.pts, frame.time_base = self._last, _CLOCK
-        self._container.mux(self._stream.encode(frame))
+        time = max(self._last + 1, round(((frame.time_s or 0.0) - self._start_s) / _CLOCK))
+        # Only the last frame's duration counts, which nobody states: it is that of the one before.
+        picture.pts, picture.time_base, picture.duration = time, _CLOCK, time - self._last
+        self._last = time
+        self._container.mux(self._stream.encode(picture))
 
     def finish(self) -> None:
         if self._stream is not None:
@@ -94,12 +245,14 @@ class _Video:
 
     def _open(self, image: NDArray[np.uint8]) -> av.VideoStream:
         try:
-            stream = cast(av.VideoStream, self._container.add_stream("libx264", rate=30, options=_QUALITY))
+            stream = cast(av.VideoStream, self._container.add_stream(_ENCODER, rate=30, options=_OPTIONS))
         except (FFmpegError, ValueError) as error:
             raise OutputError(f"the overlay cannot be encoded: {error}") from error
         stream.height, stream.width = image.shape[:2]
         stream.pix_fmt = "yuv420p"
         stream.time_base = stream.codec_context.time_base = _CLOCK
+        stream.codec_context.flags |= Flags.frame_duration
+        stream.codec_context.colorspace, stream.codec_context.color_range = _BT601, _LIMITED
         return stream
 
 
@@ -109,87 +262,3 @@ def _even(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
     if not (bottom or right):
         return image
     return cast(NDArray[np.uint8], cv2.copyMakeBorder(image, 0, bottom, 0, right, cv2.BORDER_REPLICATE))
-
-
-def draw(annotated: AnnotatedFrame) -> NDArray[np.uint8]:
-    """The frame with each face's box, expression and probability, and bars for all seven.
-
-    Returns:
-        uint8 [H, W, 3], RGB; a frame that could not be decoded is not drawn.
-
-    Raises:
-        ValueError: the frame has no picture.
-    """
-    if annotated.frame.image is None:
-        raise ValueError(f"frame {annotated.frame.index} has no picture")
-    image = annotated.frame.image.copy()
-    # Legible at every size: one pixel of line for every 400 of height.
-    scale = max(image.shape[0] / 720, 0.5)
-    boxes: list[_Box] = [
-        (round(a), round(b), round(c), round(d)) for a, b, c, d in annotated.faces.boxes.tolist()
-    ]
-    for box, probabilities in zip(boxes, annotated.probabilities, strict=True):
-        if box[3] - box[1] >= _MIN_SIDE_FOR_BARS:
-            _draw_bars(image, box, [other for other in boxes if other is not box], probabilities, scale)
-    # Boxes and labels come last: no chart may cover them.
-    for box, probabilities in zip(boxes, annotated.probabilities, strict=True):
-        _draw_face(image, box, probabilities, scale)
-    return image
-
-
-def _draw_face(image: NDArray[np.uint8], box: _Box, probabilities: NDArray[np.float32], scale: float) -> None:
-    emotion = Emotion(int(np.argmax(probabilities)))
-    x0, y0, x1, y1 = box
-    line = max(1, round(2 * scale))
-    cv2.rectangle(image, (x0, y0), (x1, y1), emotion.colour, line, cv2.LINE_AA)
-    text = f"{emotion.label} {probabilities[emotion]:.0%}"
-    (width, height), descent = cv2.getTextSize(text, _FONT, scale, line)
-    pad = 2 * line
-    top = y0 - height - descent - 2 * pad
-    top = top if top >= 0 else min(y1, image.shape[0] - height - descent - 2 * pad)
-    left = min(max(x0, 0), max(image.shape[1] - width - 2 * pad, 0))
-    corner = (left + width + 2 * pad, top + height + descent + 2 * pad)
-    cv2.rectangle(image, (left, top), corner, emotion.colour, cv2.FILLED)
-    dark = sum(emotion.colour) < 3 * 128
-    ink = _WHITE if dark else _BLACK
-    thin = max(1, line // 2)
-    cv2.putText(image, text, (left + pad, top + pad + height), _FONT, scale, ink, thin, cv2.LINE_AA)
-
-
-def _meet(a: _Box, b: _Box) -> bool:
-    return a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3]
-
-
-def _draw_bars(
-    image: NDArray[np.uint8],
-    box: _Box,
-    others: list[_Box],
-    probabilities: NDArray[np.float32],
-    scale: float,
-) -> None:
-    """A small chart beside the box, where it covers no other face and the picture does not end."""
-    x0, y0, x1, y1 = box
-    row = min((y1 - y0) // len(Emotion), round(26 * scale))
-    text_scale = row / 36
-    text_width = max(cv2.getTextSize(emotion.label, _FONT, text_scale, 1)[0][0] for emotion in Emotion)
-    length, pad = round(3 * row), max(2, row // 5)
-    width = text_width + length + 3 * pad
-    bottom = y0 + row * len(Emotion)
-    places = [(side, y0, side + width, bottom) for side in (x1 + pad, x0 - pad - width)]
-    free = [
-        place
-        for place in places
-        if place[0] >= 0 and place[2] <= image.shape[1] and not any(_meet(place, other) for other in others)
-    ]
-    if not free:
-        return
-    left = free[0][0]
-    panel = image[max(y0, 0) : max(bottom, 0), left : left + width]
-    panel[:] = panel // 3  # a dark glass: the background stays visible
-    for emotion, probability in zip(Emotion, probabilities.tolist(), strict=True):
-        top = y0 + row * emotion
-        baseline = (left + pad, top + row - pad)
-        cv2.putText(image, emotion.label, baseline, _FONT, text_scale, _WHITE, 1, cv2.LINE_AA)
-        start = left + 2 * pad + text_width
-        end = (start + round(length * probability), top + row - pad)
-        cv2.rectangle(image, (start, top + pad), end, emotion.colour, cv2.FILLED)

@@ -2,25 +2,42 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from pathlib import Path
+from typing import TypeVar
 
 import cv2
 
 from fer_batch.annotation.decode import DecodeReport, read_frames
-from fer_batch.annotation.overlay import open_overlay
+from fer_batch.annotation.overlay import draw_overlay
+from fer_batch.annotation.parts import Parts
 from fer_batch.annotation.sources import Source
-from fer_batch.annotation.stages import Classifying, Detecting, in_batches, one_by_one
+from fer_batch.annotation.stages import (
+    Classifying,
+    Cropping,
+    Detecting,
+    follow,
+    in_batches,
+    mark,
+    one_by_one,
+)
 from fer_batch.annotation.threads import ahead, ordered_map
-from fer_batch.annotation.write import SourceWriter, Totals
+from fer_batch.annotation.track import Tracker
+from fer_batch.annotation.write import Totals, write_tables
 from fer_batch.inference.classifier import Classifies
 from fer_batch.inference.detector import Detector
 from fer_batch.settings import AnnotateSettings
 
+T = TypeVar("T")
+
 _DECODED_AHEAD = 8
+FACES_A_FRAME = 4
+"""A batch of the classifier is filled by so many frames' worth of faces; usually there are fewer."""
+
+Told = Callable[[str, int], None]
+"""Told what is done, and how many frames of it are."""
 
 
 def run_stages(
@@ -29,39 +46,68 @@ def run_stages(
     settings: AnnotateSettings,
     detector: Detector | None,
     classifier: Classifies,
-    told: Callable[[int], None],
+    *,
+    threads: int,
+    told: Told,
 ) -> tuple[Totals, DecodeReport]:
-    """Decode, detect, crop, classify and write one source; memory does not grow with its length.
+    """Read one source into parts, going on behind those that are there, and make its tables of them.
 
     Args:
         source: what to read.
-        folder: an empty folder for the tables and the overlay.
+        folder: for the tables, the overlay, and, in the folder `parts`, what an earlier run left.
         settings: of `annotate`.
         detector: None where the pictures are faces already.
         classifier: reads the expressions.
-        told: called with the number of frames written, after each.
+        threads: that detect, crop and classify; another one decodes.
+        told: told of progress.
 
     Raises:
         InputError: the source cannot be opened, or not one frame of it decoded.
         OutputError: the results cannot be written.
     """
     cv2.setNumThreads(1)  # the pool keeps the cores busy; OpenCV's own threads would only contend
-    report = DecodeReport()
-    cores = os.cpu_count() or 1
+    parts = Parts(folder / "parts")
+    if not parts.finished:
+        _read(source, parts, settings, detector, classifier, threads=threads, told=told)
+    totals = write_tables(parts, source, folder, settings)
+    if settings.overlay:
+        draw_overlay(source, folder, settings, lambda frames: told("overlay", frames))
+    return totals, parts.report
+
+
+def _read(
+    source: Source,
+    parts: Parts,
+    settings: AnnotateSettings,
+    detector: Detector | None,
+    classifier: Classifies,
+    *,
+    threads: int,
+    told: Told,
+) -> None:
+    """Decode, detect, follow, crop and classify: bounded queues, so memory is flat at any length."""
+    report, before = DecodeReport(), parts.resume
+    number = before.number if before else 0
+    tracker = Tracker(settings.tracking, before.tracker if before else None)
+    searched = detector.batch_size if detector else 1
     with ExitStack() as stack:
-        pool = stack.enter_context(ThreadPoolExecutor(cores, thread_name_prefix="stage"))
-        find = Detecting(detector, classifier, keep_images=settings.overlay)
-        frames = stack.enter_context(
-            closing(ahead(read_frames(source, settings.sampling, report), _DECODED_AHEAD))
+        pool = stack.enter_context(ThreadPoolExecutor(threads, thread_name_prefix="stage"))
+
+        def enter(stage: Generator[T, None, None]) -> Generator[T, None, None]:
+            return stack.enter_context(closing(stage))
+
+        frames = read_frames(source, settings.sampling, report, before.position if before else None)
+        marked = enter(
+            ahead(mark(frames, settings, number, before.thumbnail if before else None), _DECODED_AHEAD)
         )
-        detected = stack.enter_context(closing(ordered_map(pool, find, frames, 2 * cores)))
-        batches = in_batches(detected)
-        classified = stack.enter_context(closing(ordered_map(pool, Classifying(classifier), batches, cores)))
-        writer = stack.enter_context(SourceWriter(folder, source.name, pictures=source.kind != "video"))
-        overlay = stack.enter_context(open_overlay(source, folder)) if settings.overlay else None
+        batches = in_batches(marked, searched)
+        detected = enter(ordered_map(pool, Detecting(detector), batches, 2 * threads))
+        tracked = follow(one_by_one(detected), tracker if source.kind == "video" else None)
+        cropped = enter(ordered_map(pool, Cropping(classifier, detector is None), tracked, 2 * threads))
+        faces = in_batches(cropped, classifier.batch_size // FACES_A_FRAME)
+        classified = enter(ordered_map(pool, Classifying(classifier), faces, threads))
         for annotated in one_by_one(classified):
-            writer.write(annotated)
-            if overlay is not None and annotated.frame.image is not None:
-                overlay.write(annotated)
-            told(writer.totals.frames)
-    return writer.totals, report
+            parts.add(annotated)
+            number += 1
+            told("", number)
+    parts.finish(report)

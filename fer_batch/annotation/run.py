@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import logging
+import os
+import shutil
 import time
 import traceback
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -15,9 +18,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.csv
 
+from fer_batch.annotation.decode import DecodeReport
 from fer_batch.annotation.labels import Labels, count_agreement, read_labels
 from fer_batch.annotation.pipeline import run_stages
 from fer_batch.annotation.sources import Source, find_sources
+from fer_batch.annotation.write import Totals
 from fer_batch.emotions import LABELS
 from fer_batch.engine.due import FAILED, OK, PARTIAL, Due, judge
 from fer_batch.engine.local import WorkerDied, run_local
@@ -25,21 +30,27 @@ from fer_batch.errors import FerBatchError, OutputError, UsageError
 from fer_batch.figures.confusion import write_confusion
 from fer_batch.inference.classifier import Classifier
 from fer_batch.inference.detector import YuNet, resolve_detector
+from fer_batch.inference.session import Runtime, choose_runtime
 from fer_batch.model.onnx_file import resolve
 from fer_batch.progress import Progress, silent
-from fer_batch.settings import AnnotateSettings, Head, validated
+from fer_batch.settings import AnnotateSettings, BackendName, DeviceName, validated
 from fer_batch.storage import (
     SUMMARY_COLUMNS,
     atomic_file,
     atomic_folder,
+    discard_begun,
     file_sha256,
     read_json,
+    resumable_folder,
     schema,
     versions,
     write_json,
 )
 
-RESULTS_VERSION = 1
+_UNFINISHED = {".begun", ".partial"}
+"""How folders end in which work is under way."""
+
+RESULTS_VERSION = 2
 """Raised when the same input would give other results, so that finished sources are done again."""
 
 _log = logging.getLogger(__name__)
@@ -52,10 +63,14 @@ class Models:
     Attributes:
         classifier: `default`, a run folder, or an .onnx file made by fer-batch.
         detector: `yunet`, or an .onnx file of its layout.
+        device: where to run them; `auto` is CUDA where it is to be had.
+        backend: what to run them with; `auto` is PyTorch on CUDA and ONNX Runtime on the CPU.
     """
 
     classifier: str | Path = "default"
     detector: str | Path = "yunet"
+    device: DeviceName = "auto"
+    backend: BackendName = "auto"
 
 
 @dataclass(frozen=True)
@@ -104,6 +119,8 @@ class _Job:
     settings: AnnotateSettings
     classifier: Path
     detector: Path
+    runtime: Runtime
+    threads: int
     made_from: dict[str, Any]
 
 
@@ -122,7 +139,8 @@ def annotate(
 
     Each source gets a folder under `out`, whole or not there: `faces` and `frames` as CSV and
     Parquet, `overlay.mp4` if wanted, and `manifest.json`. Sources whose results are there already
-    are passed over. A source that cannot be read, or not to its end, stops no other.
+    are passed over; one that was stopped on the way goes on behind its last part. A source that cannot
+    be read, or not to its end, stops no other.
 
     Args:
         sources: videos, pictures, folders of either, or patterns.
@@ -146,7 +164,7 @@ def annotate(
     out = Path(out)
     found = find_sources([sources] if isinstance(sources, str | Path) else sources, leave_out=out)
     known = read_labels(Path(labels)) if labels else Labels()
-    jobs = _jobs(found, out, settings, models)
+    jobs = _jobs(found, out, settings, models, workers=min(todo.workers, len(found)))
     due = {
         job.source.name: judge(_manifest(job.folder), job.made_from, retry=todo.retry, force=todo.force)
         for job in jobs
@@ -170,18 +188,29 @@ def annotate(
     return AnnotateResult(out, due, rows, agreement)
 
 
-def _jobs(sources: Sequence[Source], out: Path, settings: AnnotateSettings, models: Models) -> list[_Job]:
+def _jobs(
+    sources: Sequence[Source], out: Path, settings: AnnotateSettings, models: Models, *, workers: int
+) -> list[_Job]:
     classifier, detector = resolve(models.classifier), resolve_detector(models.detector)
-    _open_models(classifier, settings.head, detector, settings)  # a wrong model stops before any work
+    runtime = choose_runtime(models.device, models.backend)
+    _open_models(classifier, detector, settings, runtime)  # a wrong model stops before any work
+    changing = replace(settings, privacy=replace(settings.privacy, purpose=""))
     common = {
         "results_version": RESULTS_VERSION,
-        "settings": asdict(settings),
+        "settings": json.loads(json.dumps(asdict(changing))),  # as the manifest gives it back
         "model_sha256": file_sha256(classifier),
         "detector_sha256": None if settings.faces_only else file_sha256(detector),
     }
     return [
         _Job(
-            source, out / source.name, settings, classifier, detector, {"source": source.identity(), **common}
+            source=source,
+            folder=out / source.name,
+            settings=settings,
+            classifier=classifier,
+            detector=detector,
+            runtime=runtime,
+            threads=max(1, (os.cpu_count() or 1) // workers),
+            made_from={"source": source.identity(), **common},
         )
         for source in sources
     ]
@@ -189,11 +218,11 @@ def _jobs(sources: Sequence[Source], out: Path, settings: AnnotateSettings, mode
 
 @lru_cache(maxsize=1)
 def _open_models(
-    classifier: Path, head: Head, detector: Path, settings: AnnotateSettings
+    classifier: Path, detector: Path, settings: AnnotateSettings, runtime: Runtime
 ) -> tuple[Classifier, YuNet | None]:
     """Both networks; a process opens them once for all its sources."""
-    found = None if settings.faces_only else YuNet(detector, settings.detection)
-    return Classifier(classifier, head=head), found
+    found = None if settings.faces_only else YuNet(detector, settings.detection, runtime)
+    return Classifier(classifier, head=settings.head, runtime=runtime), found
 
 
 @dataclass(frozen=True)
@@ -209,35 +238,45 @@ class _Work:
             raise  # what cannot be written for one source cannot be for the next
         except FerBatchError as error:
             _record_failure(job, str(error), "")
+            discard_begun(job.folder)
         except Exception as error:  # noqa: BLE001 - the one place that isolates a source from the others
             _log.exception("%s", job.source.path)
             _record_failure(job, f"unexpected {type(error).__name__}: {error}", traceback.format_exc())
 
     def _annotate(self, job: _Job) -> None:
         started = time.monotonic()
-        classifier, detector = _open_models(job.classifier, job.settings.head, job.detector, job.settings)
+        classifier, detector = _open_models(job.classifier, job.detector, job.settings, job.runtime)
 
-        def told(frames: int) -> None:
+        def told(stage: str, frames: int) -> None:
             if self.progress is not None:
-                self.progress(job.source.name, frames, None)
+                self.progress(f"{job.source.name} {stage}".rstrip(), frames, None)
 
-        with atomic_folder(job.folder) as partial:
-            totals, report = run_stages(job.source, partial, job.settings, detector, classifier, told)
-            faces = max(totals.faces, 1)
-            shares = {
-                f"share_{label}": n / faces for label, n in zip(LABELS, totals.expressions, strict=True)
-            }
-            summary = {
-                "source": job.source.name,
-                "status": PARTIAL if report.problems else OK,
-                "reason": "; ".join(report.problems) or None,
-                "seconds": totals.last_time_s,
-                "frames": totals.frames,
-                "faces": totals.faces,
-                "coverage": totals.frames_with_faces / totals.frames if totals.frames else 0.0,
-                **(shares if totals.faces else dict.fromkeys(shares)),
-            }
-            _write_manifest(partial, job, summary, time.monotonic() - started)
+        with resumable_folder(job.folder, job.made_from) as folder:
+            totals, report = run_stages(
+                job.source, folder, job.settings, detector, classifier, threads=job.threads, told=told
+            )
+            _write_manifest(folder, job, _summary(job, totals, report), time.monotonic() - started)
+            shutil.rmtree(folder / "parts")
+
+
+def _summary(job: _Job, totals: Totals, report: DecodeReport) -> dict[str, Any]:
+    stated = sum(totals.expressions)
+    shares = {
+        f"share_{label}": n / stated if stated else None
+        for label, n in zip(LABELS, totals.expressions, strict=True)
+    }
+    return {
+        "source": job.source.name,
+        "status": PARTIAL if report.problems else OK,
+        "reason": "; ".join(report.problems) or None,
+        "seconds": totals.last_time_s,
+        "frames": totals.frames,
+        "faces": totals.faces,
+        "tracks": totals.tracks if job.source.kind == "video" else None,
+        "uncertain": totals.uncertain,
+        "coverage": totals.frames_with_faces / totals.frames if totals.frames else 0.0,
+        **shares,
+    }
 
 
 def _record_failure(job: _Job, reason: str, trace: str) -> None:
@@ -251,7 +290,9 @@ def _write_manifest(folder: Path, job: _Job, summary: dict[str, Any], seconds: f
         "status": summary["status"],
         "reason": summary["reason"],
         "summary": summary,
+        "purpose": job.settings.privacy.purpose or None,
         "made_from": job.made_from,
+        "runtime": asdict(job.runtime),
         "versions": versions("av", "numpy", "onnxruntime", "opencv-python-headless"),
         "timings": {"seconds": seconds},
     }
@@ -273,7 +314,11 @@ def _summary_row(manifest: Path) -> dict[str, Any]:
 
 def _write_summary(out: Path) -> None:
     """A row for every source that has results under `out`, from earlier calls too."""
-    rows = [_summary_row(path) for path in sorted(out.rglob("manifest.json")) if ".partial" not in str(path)]
+    rows = [
+        _summary_row(path)
+        for path in sorted(out.rglob("manifest.json"))
+        if not _UNFINISHED & {parent.suffix for parent in path.relative_to(out).parents}
+    ]
     table = pa.Table.from_pylist(rows, schema(SUMMARY_COLUMNS))
     with atomic_file(out / "summary.csv") as partial:
         pyarrow.csv.write_csv(table, partial, pyarrow.csv.WriteOptions(quoting_style="needed"))

@@ -6,11 +6,12 @@ import glob
 import hashlib
 import os
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
-from typing import Literal
+from typing import Literal, NoReturn
 
 from fer_batch.emotions import Emotion
 from fer_batch.errors import SourceOpenError, UsageError
@@ -21,6 +22,7 @@ VIDEO_SUFFIXES = frozenset(
         ".avi",
         ".flv",
         ".gif",
+        ".m2ts",
         ".m4v",
         ".mkv",
         ".mov",
@@ -35,6 +37,14 @@ VIDEO_SUFFIXES = frozenset(
 )
 IMAGE_SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".pgm", ".tif", ".tiff", ".webp"})
 
+_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+"""Control characters, and what stands for bytes that are no UTF-8."""
+_UNFIT = re.compile(r"[. ]$|\.(?=(begun|partial|csv|html|json|png)$)", re.IGNORECASE)
+"""In the name of a folder of results: an end that Windows drops, and, with it, `.` and `..`; and what would
+make it look like an unfinished folder, or like a file over all sources."""
+_LONGEST_NAME = 200
+"""In bytes: file systems take 255, and what is unfinished has a longer name."""
+
 
 @dataclass(frozen=True)
 class Source:
@@ -47,37 +57,79 @@ class Source:
 
     @property
     def pictures(self) -> list[Path]:
-        """The files of an image source, in natural order: `img2` before `img10`."""
+        """The files of an image source, in natural order: `img2` before `img10`.
+
+        Raises:
+            OSError: the folder cannot be listed.
+        """
         if self.kind == "image":
             return [self.path]
-        found = [
-            path for path in self.path.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES and path.is_file()
-        ]
-        return sorted(found, key=lambda path: natural_key(path.name))
+        _, _, files = next(os.walk(self.path, onerror=_reraise))
+        return [self.path / name for name in _visible(files) if _kind(name) == "image"]
 
     @property
     def folder_emotion(self) -> Emotion | None:
         """The expression that a class-named folder of pictures stands for."""
         folder = self.path if self.kind == "images" else self.path.parent
         try:
-            return Emotion.from_label(folder.resolve().name)
+            return Emotion.from_label(_real(folder).name)
         except ValueError:
             return None
 
     def identity(self) -> dict[str, object]:
-        """What tells whether the source is still the same: path, size, time of change, of every file."""
-        files = self.pictures if self.kind != "video" else [self.path]
-        stats = [path.stat() for path in files]
+        """What tells whether the source is still the same: path, size, time of change, of every file.
+
+        What cannot be looked at, like a broken link, counts as empty: reading it will say why.
+        """
+        try:
+            files = self.pictures if self.kind != "video" else [self.path]
+        except OSError:
+            files = []
+        stats = [_size_and_time(path) for path in files]
         listing = "\n".join(
-            f"{path.name} {s.st_size} {s.st_mtime_ns}" for path, s in zip(files, stats, strict=True)
+            f"{path.name} {size} {time_ns}" for path, (size, time_ns) in zip(files, stats, strict=True)
         )
         return {
-            "path": str(self.path.resolve()),
+            "path": readable(_real(self.path)),
             "kind": self.kind,
             "files": len(files),
-            "bytes": sum(s.st_size for s in stats),
-            "listing_sha256": hashlib.sha256(listing.encode("utf-8", "surrogateescape")).hexdigest(),
+            "bytes": sum(size for size, _ in stats),
+            "listing_sha256": hashlib.sha256(listing.encode("utf-8", "surrogatepass")).hexdigest(),
         }
+
+
+def _size_and_time(path: Path) -> tuple[int, int]:
+    try:
+        status = path.stat()
+    except OSError:
+        return 0, 0
+    return status.st_size, status.st_mtime_ns
+
+
+def _reraise(error: OSError) -> NoReturn:
+    raise error
+
+
+def _real(path: Path) -> Path:
+    return Path(os.path.realpath(path))  # Path.resolve fails at links that lead to themselves
+
+
+def _kind(name: str) -> Literal["video", "image"] | None:
+    suffix = PurePosixPath(name).suffix.lower()
+    return "video" if suffix in VIDEO_SUFFIXES else "image" if suffix in IMAGE_SUFFIXES else None
+
+
+def _visible(names: Sequence[str]) -> list[str]:
+    return sorted((name for name in names if not name.startswith(".")), key=natural_key)
+
+
+def readable(name: str | Path) -> str:
+    """A file's name or path as valid text on one line: `caf%E9` for the bytes of a Latin-1 `café`."""
+    return _UNPRINTABLE.sub(_escaped, str(name))
+
+
+def _escaped(character: re.Match[str]) -> str:
+    return f"%{ord(character[0]) & 0xFF:02X}"
 
 
 def natural_key(name: str) -> tuple[tuple[int, str], ...]:
@@ -89,8 +141,8 @@ def natural_key(name: str) -> tuple[tuple[int, str], ...]:
 def find_sources(named: Sequence[str | Path], *, leave_out: Path) -> list[Source]:
     """Every source under what was named: files, folders, or patterns with `*`, `?` and `[]`.
 
-    In folders, every video is a source, and so is every folder that holds pictures. Links to
-    folders are followed, each real folder once. Other files are passed over.
+    In folders, every video is a source, and so is every folder that holds pictures, or that cannot be
+    listed. Links to folders are followed, each real folder once. Other files are passed over.
 
     Args:
         named: paths or patterns, as on the command line.
@@ -100,73 +152,102 @@ def find_sources(named: Sequence[str | Path], *, leave_out: Path) -> list[Source
         SourceOpenError: a path does not exist or a pattern matches nothing.
         UsageError: a named file is neither video nor picture, or nothing is found at all.
     """
-    left_out = leave_out.resolve()
+    left_out = _real(leave_out)
     found: dict[Path, Source] = {}
     for path in _expand(named):
         for source in _sources_at(path, left_out):
-            found.setdefault(source.path.resolve(), source)
+            found.setdefault(_real(source.path), source)
     if not found:
-        raise UsageError(f"no video and no picture in {', '.join(str(name) for name in named)}")
+        places = ", ".join(readable(name) for name in named)
+        raise UsageError(
+            f"no video and no picture in {places}, the results' folder {readable(leave_out)} left out"
+        )
     return _tell_apart(list(found.values()))
 
 
 def _expand(named: Sequence[str | Path]) -> Iterator[Path]:
     for name in named:
         path = Path(name)
-        if path.exists():
+        try:
+            exists = path.exists()
+        except OSError as error:
+            raise SourceOpenError(f"{readable(name)} cannot be read: {error.strerror}") from error
+        if exists:
             yield path
             continue
         matches = sorted(glob.glob(str(name), recursive=True), key=natural_key)  # noqa: PTH207 - absolute patterns too
         if not matches:
-            raise SourceOpenError(f"{name} does not exist")
-        yield from map(Path, matches)
+            raise SourceOpenError(f"{readable(name)} does not exist")
+        yield from (match for match in map(Path, matches) if match.is_dir() or _kind(match.name))
 
 
 def _sources_at(path: Path, left_out: Path) -> Iterator[Source]:
     if path.is_dir():
         yield from _sources_in(path, left_out)
-    elif path.suffix.lower() in VIDEO_SUFFIXES:
-        yield Source(path.stem, path, "video")
-    elif path.suffix.lower() in IMAGE_SUFFIXES:
-        yield Source(path.stem, path, "image")
-    else:
-        raise UsageError(f"{path} is neither a video nor a picture, by its suffix {path.suffix!r}")
+        return
+    kind = _kind(path.name)
+    if kind is None:
+        raise UsageError(f"{readable(path)} is neither a video nor a picture, by its suffix {path.suffix!r}")
+    yield Source(_result_name(path.stem), path, kind)
 
 
 def _sources_in(root: Path, left_out: Path) -> Iterator[Source]:
     seen: set[Path] = set()
-    for folder, folders, files in os.walk(root, followlinks=True):
+    unlisted: list[OSError] = []
+    for folder, folders, files in os.walk(root, onerror=unlisted.append, followlinks=True):
         here = Path(folder)
-        real = here.resolve()
+        real = _real(here)
         if real in seen or real == left_out:
             folders.clear()
             continue
         seen.add(real)
-        folders[:] = sorted((name for name in folders if not name.startswith(".")), key=natural_key)
-        visible = sorted((name for name in files if not name.startswith(".")), key=natural_key)
-        relative = here.relative_to(root)
-        if any(Path(name).suffix.lower() in IMAGE_SUFFIXES for name in visible):
-            yield Source(relative.as_posix() if here != root else real.name, here, "images")
+        folders[:] = _visible(folders)
+        visible = _visible(files)
+        if any(_kind(name) == "image" for name in visible):
+            yield _folder_source(here, root)
         for name in visible:
-            if Path(name).suffix.lower() in VIDEO_SUFFIXES:
-                yield Source((relative / name).with_suffix("").as_posix(), here / name, "video")
+            if _kind(name) == "video":
+                place = here.relative_to(root).parts
+                yield Source(_result_name(*place, PurePosixPath(name).stem), here / name, "video")
+    for error in unlisted:
+        yield _folder_source(Path(error.filename), root)
+
+
+def _folder_source(folder: Path, root: Path) -> Source:
+    # The root of a drive has no name.
+    parts = folder.relative_to(root).parts or (_real(root).name or "pictures",)
+    return Source(_result_name(*parts), folder, "images")
+
+
+def _result_name(*parts: str) -> str:
+    return "/".join(_result_part(part) for part in parts)
+
+
+def _result_part(part: str) -> str:
+    name = _UNFIT.sub(_escaped, readable(part))
+    if len(name.encode()) <= _LONGEST_NAME:
+        return name
+    ending = f"-{_short_hash(part)}"
+    return name.encode()[: _LONGEST_NAME - len(ending)].decode(errors="ignore") + ending
 
 
 def _tell_apart(sources: list[Source]) -> list[Source]:
     """Give every source whose name another one has too a short hash of its path.
 
-    Names are compared without case, since some file systems do. A source is also renamed when its
-    results would lie in the folder of another's.
+    Names are compared without case, and with accents composed, since some file systems do. A source is
+    also renamed when its results would lie in the folder of another's.
     """
-    names = [source.name.casefold() for source in sources]
+    names = [unicodedata.normalize("NFC", source.name.casefold()) for source in sources]
     counts = Counter(names)
     parents = {str(parent) for name in names for parent in PurePosixPath(name).parents}
     taken = {name for name in names if counts[name] > 1 or name in parents}
     return [
-        replace(source, name=f"{source.name}-{_short_hash(source.path)}") if name in taken else source
+        replace(source, name=f"{source.name}-{_short_hash(str(_real(source.path)))}")
+        if name in taken
+        else source
         for source, name in zip(sources, names, strict=True)
     ]
 
 
-def _short_hash(path: Path) -> str:
-    return hashlib.sha256(str(path.resolve()).encode("utf-8", "surrogateescape")).hexdigest()[:8]
+def _short_hash(name: str) -> str:
+    return hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:8]

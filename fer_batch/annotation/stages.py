@@ -1,91 +1,211 @@
-"""Detecting, cropping and classifying, as functions that a pool can run."""
+"""What is done to frames, one function or generator a stage, in the order of the pipeline."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
-from itertools import chain
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from contextlib import closing
+from dataclasses import asdict, dataclass, replace
+from itertools import chain, islice
+from typing import TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
-from fer_batch.annotation.frames import AnnotatedFrame, DetectedFrame, Frame
+from fer_batch.annotation.blur import blacken
+from fer_batch.annotation.decode import Position
+from fer_batch.annotation.face_quality import face_quality
+from fer_batch.annotation.frames import (
+    AnnotatedFrame,
+    CroppedFrame,
+    DetectedFrame,
+    Frame,
+    MarkedFrame,
+    TrackedFrame,
+)
+from fer_batch.annotation.scenes import is_cut, thumbnail
+from fer_batch.annotation.track import Tracker
 from fer_batch.inference.classifier import Classifies
-from fer_batch.inference.crop import crop_faces, gray_square
+from fer_batch.inference.crop import crop_faces
 from fer_batch.inference.detector import Detections, Detector
+from fer_batch.inference.picture import ArrayPicture, Picture, shrunk
+from fer_batch.settings import AnnotateSettings
 
-_FACES_A_BATCH = 16
-_FRAMES_A_BATCH = 16
-"""A batch is full at so many faces, or frames: frames without faces must not be held back."""
+T = TypeVar("T")
+
+FRAMES_A_PART = 1024
+"""Frames after which what is found is safe on the disk. Every size of a batch divides it, so that a run
+that goes on behind a part has the batches, and so the last digits, of one that was never stopped."""
+
+
+def mark(
+    frames: Generator[Frame, None, None],
+    settings: AnnotateSettings,
+    number: int = 0,
+    before: NDArray[np.uint8] | None = None,
+) -> Generator[MarkedFrame, None, None]:
+    """Blacken what must not be seen, number frames, find cuts, and say which are searched for faces.
+
+    Args:
+        frames: in order; those of videos have times. Closed at the end.
+        settings: masks, and how many frames are searched; the first of each scene is besides.
+        number: of the first of these frames among all.
+        before: thumbnail of the frame before them.
+    """
+    with closing(frames):
+        yield from _marked(frames, settings, number, before)
+
+
+def _marked(
+    frames: Iterable[Frame], settings: AnnotateSettings, number: int, before: NDArray[np.uint8] | None
+) -> Iterator[MarkedFrame]:
+    for frame in frames:
+        seen, picture = before, frame.picture
+        if picture is not None and settings.privacy.masks:
+            image = picture.rgb()
+            blacken(image, settings.privacy.masks)
+            picture = ArrayPicture(image)
+            frame = replace(frame, picture=picture)  # noqa: PLW2901 - nobody is to see the other
+        # Pictures have no time, so nothing goes on from one to the next.
+        if picture is not None and frame.time_s is not None:
+            seen = thumbnail(picture)
+        cut = before is not None and seen is not None and is_cut(before, seen)
+        yield MarkedFrame(frame, number, cut, cut or number % settings.detection.every == 0, seen)
+        before, number = seen, number + 1
 
 
 @dataclass(frozen=True)
 class Detecting:
-    """Find and cut out the faces of a frame.
+    """Find faces.
 
     Args:
         detector: None takes every picture for one face.
-        classifier: whose card tells how to cut.
-        keep_images: pass the picture on, for an overlay; otherwise its memory is free from here on.
     """
 
     detector: Detector | None
-    classifier: Classifies
-    keep_images: bool
 
-    def __call__(self, frame: Frame) -> DetectedFrame:
-        """The frame with its faces; none where it could not be decoded."""
-        card, image = self.classifier.card, frame.image
-        kept = frame if self.keep_images else replace(frame, image=None)
-        if image is None:
-            return DetectedFrame(kept, _no_faces(), np.empty((0, card.input_size, card.input_size), np.uint8))
-        if self.detector is None:
-            return DetectedFrame(
-                kept, _whole_picture(*image.shape[:2]), gray_square(image, card.input_size)[None]
-            )
-        faces = self.detector.detect(image)
-        return DetectedFrame(kept, faces, crop_faces(image, faces.boxes, card.crop, card.input_size))
+    def __call__(self, batch: list[MarkedFrame]) -> list[DetectedFrame]:
+        """The frames with the faces of those that are searched; none where nothing could be decoded."""
+        found: list[Detections | None] = [None] * len(batch)
+        to_search: list[tuple[int, Picture]] = []
+        for index, marked in enumerate(batch):
+            picture = marked.frame.picture
+            if picture is None:
+                found[index] = no_faces()
+            elif self.detector is None:
+                found[index] = _whole_picture(*picture.size)
+            elif marked.search:
+                to_search.append((index, picture))
+        if self.detector is not None and to_search:
+            faces = self.detector.detect_batch([picture for _, picture in to_search])
+            for (index, _), one in zip(to_search, faces, strict=True):
+                found[index] = one
+        return [DetectedFrame(marked, faces) for marked, faces in zip(batch, found, strict=True)]
+
+
+def follow(frames: Iterable[DetectedFrame], tracker: Tracker | None) -> Iterator[TrackedFrame]:
+    """Give faces their tracks, and frames that were not searched the faces expected there.
+
+    Args:
+        frames: in order.
+        tracker: None for pictures, which have no time to follow faces through.
+    """
+    for detected in frames:
+        marked, frame = detected.marked, detected.marked.frame
+        if tracker is None or frame.time_s is None or frame.picture is None:
+            faces = detected.faces or no_faces()
+            tracks = np.full(len(faces), -1, np.int64)
+        elif detected.faces is None:
+            tracks, boxes = tracker.coast(frame.time_s, frame.picture.size)
+            faces = _unseen(boxes)
+        else:
+            faces = detected.faces
+            tracks = tracker.update(frame.time_s, faces.boxes, frame.picture.size, cut=marked.cut)
+        resume = None
+        if (marked.number + 1) % FRAMES_A_PART == 0:
+            resume = {
+                "position": asdict(Position.of(frame)),
+                "number": marked.number + 1,
+                "thumbnail": None if marked.thumbnail is None else marked.thumbnail.tolist(),
+                "tracker": None if tracker is None else tracker.state,
+            }
+        yield TrackedFrame(frame, faces, tracks, resume)
+
+
+@dataclass(frozen=True)
+class Cropping:
+    """Cut the faces of a frame out.
+
+    Args:
+        classifier: whose card tells how to cut.
+        whole: every picture is one face already.
+    """
+
+    classifier: Classifies
+    whole: bool
+
+    def __call__(self, tracked: TrackedFrame) -> CroppedFrame:
+        """The faces of the frame, whose own picture is free from here on."""
+        card, picture, faces = self.classifier.card, tracked.frame.picture, tracked.faces
+        size = card.input_size
+        if picture is None or not len(faces):
+            crops = np.empty((0, size, size), np.uint8)
+        elif self.whole:
+            crops = shrunk(picture.gray(slice(None), slice(None)), (size, size))[None]
+        else:
+            crops = crop_faces(picture, faces.boxes, card.crop, size)
+        bare = replace(tracked, frame=replace(tracked.frame, picture=None))
+        return CroppedFrame(bare, crops)
 
 
 @dataclass(frozen=True)
 class Classifying:
-    """Read the expressions of a batch of frames in one pass."""
+    """Read the expressions of a batch of frames in one pass, and judge how well each face can be read."""
 
     classifier: Classifies
 
-    def __call__(self, batch: list[DetectedFrame]) -> list[AnnotatedFrame]:
-        """The same frames with the probabilities of their faces."""
-        probabilities = self.classifier.probabilities(np.concatenate([item.crops for item in batch]))
-        ends = np.cumsum([len(item.faces) for item in batch])
-        parts = np.split(probabilities, ends[:-1])
-        return [AnnotatedFrame(item.frame, item.faces, part) for item, part in zip(batch, parts, strict=True)]
+    def __call__(self, batch: list[CroppedFrame]) -> list[AnnotatedFrame]:
+        """The same frames with the quality and the probabilities of their faces."""
+        crops = np.concatenate([item.crops for item in batch])
+        faces = [item.tracked.faces for item in batch]
+        together = Detections(
+            np.concatenate([one.boxes for one in faces]),
+            np.concatenate([one.scores for one in faces]),
+            np.concatenate([one.landmarks for one in faces]),
+        )
+        quality = face_quality(together, crops, self.classifier.card.input_size)
+        probabilities = self.classifier.probabilities(crops)
+        ends = np.cumsum([len(item.crops) for item in batch]).tolist()
+        return [
+            AnnotatedFrame(item.tracked, quality[begin:end], probabilities[begin:end])
+            for item, begin, end in zip(batch, [0, *ends], ends, strict=False)
+        ]
 
 
-def in_batches(frames: Iterable[DetectedFrame]) -> Iterator[list[DetectedFrame]]:
-    """Frames in order, as many together as make a batch of faces.
+def in_batches(items: Iterable[T], size: int) -> Iterator[list[T]]:
+    """The items in order, `size` together, the last ones fewer.
 
-    Batches depend on the frames alone, never on timing: equal input gives equal batches.
+    Batches depend on the items' order alone, never on timing: equal input gives equal batches.
     """
-    batch: list[DetectedFrame] = []
-    faces = 0
-    for frame in frames:
-        batch.append(frame)
-        faces += len(frame.faces)
-        if faces >= _FACES_A_BATCH or len(batch) >= _FRAMES_A_BATCH:
-            yield batch
-            batch, faces = [], 0
-    if batch:
+    remaining = iter(items)
+    while batch := list(islice(remaining, size)):
         yield batch
 
 
-def one_by_one(batches: Iterable[list[AnnotatedFrame]]) -> Iterator[AnnotatedFrame]:
-    """The frames of all batches, in order."""
+def one_by_one(batches: Iterable[Sequence[T]]) -> Iterator[T]:
+    """The items of all batches, in order."""
     return chain.from_iterable(batches)
 
 
-def _no_faces() -> Detections:
+def no_faces() -> Detections:
+    """The faces of a frame that has none."""
     return Detections(np.empty((0, 4), np.float32), np.empty(0, np.float32), np.empty((0, 5, 2), np.float32))
 
 
+def _unseen(boxes: NDArray[np.float32]) -> Detections:
+    """Faces of which nothing is known but where they are."""
+    n = len(boxes)
+    return Detections(boxes, np.full(n, np.nan, np.float32), np.full((n, 5, 2), np.nan, np.float32))
+
+
 def _whole_picture(height: int, width: int) -> Detections:
-    box = np.array([[0, 0, width, height]], np.float32)
-    return Detections(box, np.full(1, np.nan, np.float32), np.full((1, 5, 2), np.nan, np.float32))
+    return _unseen(np.array([[0, 0, width, height]], np.float32))

@@ -1,27 +1,125 @@
-"""Tables of one source, written as its frames come."""
+"""The final tables of one source, made of its parts."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
-from fer_batch.annotation.frames import AnnotatedFrame
-from fer_batch.emotions import LABELS, Emotion
-from fer_batch.storage import FACE_COLUMNS, FRAME_COLUMNS, LANDMARK_COLUMNS, LANDMARKS, Column, schema, sync
+from fer_batch.annotation.parts import Parts
+from fer_batch.annotation.smooth import smoothed
+from fer_batch.annotation.sources import Source
+from fer_batch.emotions import LABELS
+from fer_batch.settings import AnnotateSettings, QualitySettings
+from fer_batch.storage import (
+    FACE_COLUMNS,
+    FRAME_COLUMNS,
+    LANDMARK_COLUMNS,
+    QUALITY_PARTS,
+    SMOOTHED,
+    VIDEO_ONLY,
+    Column,
+    schema,
+    sync,
+)
 
 _ROWS_A_GROUP = 4096
-"""Rows that wait in memory; also the Parquet row group."""
+"""Rows that wait in memory, at least; also the Parquet row group."""
 
 
-class TableWriter:
+@dataclass
+class Totals:
+    """What the closing summary says of a source; of bounded size."""
+
+    frames: int = 0
+    frames_with_faces: int = 0
+    faces: int = 0
+    uncertain: int = 0
+    tracks: int = 0
+    last_time_s: float | None = None
+    expressions: list[int] = field(default_factory=lambda: [0] * len(LABELS))
+
+
+def write_tables(parts: Parts, source: Source, folder: Path, settings: AnnotateSettings) -> Totals:
+    """Write `faces` and `frames` as CSV and Parquet; memory does not grow with their length.
+
+    Args:
+        parts: of the source, read to its end.
+        source: what they are of.
+        folder: where to write.
+        settings: smoothing, and what is too poor to be read.
+
+    Raises:
+        OutputError: the tables cannot be written.
+    """
+    totals = Totals()
+    pictures = source.kind != "video"
+    left_out = VIDEO_ONLY if pictures else {"file"}
+    with _TableWriter(folder / "frames", _but(FRAME_COLUMNS, left_out)) as frames:
+        for table in parts.frames():
+            totals.frames += len(table)
+            totals.frames_with_faces += int(np.count_nonzero(table["faces"].to_numpy()))
+            if len(table):
+                totals.last_time_s = table["time_s"][-1].as_py()
+            frames.write(_of(source, table))
+    blocks = parts.faces() if pictures else smoothed(parts.faces(), settings.smoothing, settings.quality)
+    columns = _but(FACE_COLUMNS, left_out)
+    with _TableWriter(folder / "faces", columns, (*QUALITY_PARTS, *LANDMARK_COLUMNS)) as faces:
+        for table in _with_expressions(blocks, settings.quality):
+            totals.faces += len(table)
+            totals.uncertain += table["emotion"].null_count
+            totals.tracks = max(totals.tracks, int(table["track"].to_numpy().max(initial=-1)) + 1)
+            for label, count in Counter(table["emotion"].drop_null().to_pylist()).items():
+                totals.expressions[LABELS.index(label)] += count
+            faces.write(_of(source, table))
+    return totals
+
+
+def _with_expressions(blocks: Iterable[pa.Table], settings: QualitySettings) -> Iterator[pa.Table]:
+    """Name each face's most probable expression, where it is sure enough and the face good enough."""
+    for block in blocks:
+        raw = _matrix(block, LABELS)
+        good = block["quality"].to_numpy() >= settings.min_quality
+        table = block.append_column("emotion", _named(raw, settings, good))
+        table = table.append_column("confidence", pa.array(raw.max(1, initial=0), pa.float32()))
+        if SMOOTHED[0] in block.column_names:
+            even = _matrix(block, SMOOTHED)
+            table = table.append_column("smoothed_emotion", _named(even, settings, ~np.isnan(even[:, 0])))
+        yield table
+
+
+def _named(
+    probabilities: NDArray[np.float32], settings: QualitySettings, good: NDArray[np.bool_]
+) -> pa.Array:
+    confidence = probabilities.max(1, initial=0)
+    stated = good & (confidence >= settings.min_confidence)
+    names = np.array(LABELS)[np.nan_to_num(probabilities).argmax(1)]
+    return pa.array(names, pa.string(), mask=~stated)
+
+
+def _matrix(table: pa.Table, names: Sequence[str]) -> NDArray[np.float32]:
+    """Columns side by side: float32 [N, len(names)], NaN for nulls."""
+    return np.stack([table[name].to_numpy() for name in names], 1).astype(np.float32)
+
+
+def _of(source: Source, table: pa.Table) -> pa.Table:
+    return table.append_column("source", pa.array([source.name] * len(table), pa.string()))
+
+
+def _but(columns: Sequence[Column], names: Iterable[str]) -> list[Column]:
+    left_out = set(names)
+    return [column for column in columns if column.name not in left_out]
+
+
+class _TableWriter:
     """One table as CSV and Parquet at once, a row group at a time.
 
     Args:
@@ -33,113 +131,34 @@ class TableWriter:
     def __init__(self, stem: Path, columns: Sequence[Column], parquet_only: Sequence[Column] = ()) -> None:
         self._schema = schema([*columns, *parquet_only])
         self._csv_names = [column.name for column in columns]
-        self._rows: list[dict[str, Any]] = []
+        self._waiting: list[pa.Table] = []
         self._paths = [stem.with_suffix(".csv"), stem.with_suffix(".parquet")]
         options = pyarrow.csv.WriteOptions(quoting_style="needed")
-        csv_schema = schema(columns)
-        self._csv = pyarrow.csv.CSVWriter(str(self._paths[0]), csv_schema, write_options=options)
+        self._csv = pyarrow.csv.CSVWriter(str(self._paths[0]), schema(columns), write_options=options)
         self._parquet = pq.ParquetWriter(self._paths[1], self._schema, compression="zstd")
 
-    def write(self, row: dict[str, Any]) -> None:
-        """Add one row; columns that it does not name are null."""
-        self._rows.append(row)
-        if len(self._rows) >= _ROWS_A_GROUP:
+    def write(self, table: pa.Table) -> None:
+        """Add rows; columns that the files do not have are left out."""
+        self._waiting.append(table.select(self._schema.names).cast(self._schema))
+        if sum(map(len, self._waiting)) >= _ROWS_A_GROUP:
             self._flush()
 
     def _flush(self) -> None:
-        if self._rows:
-            table = pa.Table.from_pylist(self._rows, self._schema)
+        if self._waiting:
+            table = pa.concat_tables(self._waiting).combine_chunks()
             self._parquet.write_table(table)
             self._csv.write_table(table.select(self._csv_names))
-            self._rows = []
+            self._waiting = []
 
-    def close(self) -> None:
-        """Write what is left and put both files on the disk."""
-        self._flush()
-        self._parquet.close()
-        self._csv.close()
-        for path in self._paths:
-            sync(path)
-
-
-@dataclass
-class Totals:
-    """What the closing summary says of a source; of bounded size."""
-
-    frames: int = 0
-    frames_with_faces: int = 0
-    faces: int = 0
-    last_time_s: float | None = None
-    expressions: list[int] = field(default_factory=lambda: [0] * len(LABELS))
-
-
-class SourceWriter:
-    """The tables `faces` and `frames` of one source.
-
-    Args:
-        folder: where to write them.
-        source: the source's name, for its column.
-        pictures: whether the source is pictures, which have the column `file`.
-    """
-
-    def __init__(self, folder: Path, source: str, *, pictures: bool) -> None:
-        self._source = source
-        self.totals = Totals()
-        self._faces = TableWriter(folder / "faces", _columns(FACE_COLUMNS, pictures), LANDMARK_COLUMNS)
-        self._frames = TableWriter(folder / "frames", _columns(FRAME_COLUMNS, pictures))
-
-    def write(self, annotated: AnnotatedFrame) -> None:
-        """Add a row for the frame, faces or none, and one for each face."""
-        frame, faces = annotated.frame, annotated.faces
-        place = {"source": self._source, "file": frame.file, "frame": frame.index, "time_s": frame.time_s}
-        status = "corrupt" if frame.corrupt else "ok"
-        self._frames.write(place | {"faces": len(faces), "status": status})
-        for index in range(len(faces)):
-            self._faces.write(place | _face_row(annotated, index))
-        self._count(annotated)
-
-    def _count(self, annotated: AnnotatedFrame) -> None:
-        totals, n = self.totals, len(annotated.faces)
-        totals.frames += 1
-        totals.frames_with_faces += n > 0
-        totals.faces += n
-        totals.last_time_s = annotated.frame.time_s
-        for emotion in annotated.probabilities.argmax(1).tolist():
-            totals.expressions[emotion] += 1
-
-    def __enter__(self) -> SourceWriter:
+    def __enter__(self) -> _TableWriter:
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._faces.close()
-        self._frames.close()
-
-
-def _columns(columns: Sequence[Column], pictures: bool) -> list[Column]:
-    return [column for column in columns if pictures or column.name != "file"]
-
-
-def _face_row(annotated: AnnotatedFrame, index: int) -> dict[str, Any]:
-    faces, probabilities = annotated.faces, annotated.probabilities[index]
-    x0, y0, x1, y1 = faces.boxes[index].tolist()
-    score = float(faces.scores[index])
-    emotion = Emotion(int(np.argmax(probabilities)))
-    points = faces.landmarks[index].tolist()
-    return {
-        "face": index,
-        "x": x0,
-        "y": y0,
-        "width": x1 - x0,
-        "height": y1 - y0,
-        "detection_score": None if np.isnan(score) else score,
-        "emotion": emotion.label,
-        "confidence": float(probabilities[emotion]),
-        **dict(zip(LABELS, probabilities.tolist(), strict=True)),
-        **{
-            f"{name}_{axis}": None if np.isnan(value) else value
-            for name, point in zip(LANDMARKS, points, strict=True)
-            for axis, value in zip("xy", point, strict=True)
-        },
-    }
+        if error is None:
+            self._flush()
+        self._parquet.close()
+        self._csv.close()
+        for path in self._paths:
+            sync(path)

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from fer_batch.cli.console import JsonOption, QuietOption, VerboseOption, console, summary
-from fer_batch.errors import EXIT_PARTIAL
-from fer_batch.settings import AnnotateSettings, Head, build, load_toml, merge
+from fer_batch.errors import EXIT_PARTIAL, UsageError
+from fer_batch.settings import AnnotateSettings, BackendName, DeviceName, Head, build, load_toml, merge
 
 if TYPE_CHECKING:
     from fer_batch.annotation import AnnotateResult
@@ -24,10 +24,48 @@ def annotate(
     head: Annotated[Head | None, typer.Option(help="Label source to answer for. Default: fer2013.")] = None,
     every: Annotated[int | None, typer.Option(help="Read one frame out of so many.")] = None,
     fps: Annotated[float | None, typer.Option(help="Read at most so many frames a second of video.")] = None,
-    workers: Annotated[int, typer.Option(help="Sources done at once, each in its own process.")] = 1,
+    start: Annotated[float | None, typer.Option(help="Second of each video to begin at.")] = None,
+    end: Annotated[float | None, typer.Option(help="Second of each video to stop at.")] = None,
+    detect_size: Annotated[
+        str | None,
+        typer.Option(metavar="auto|N", help="Longest side of what the detector sees, in pixels."),
+    ] = None,
+    min_face: Annotated[
+        float | None,
+        typer.Option(help="Height in pixels of the smallest face to be found with --detect-size auto."),
+    ] = None,
+    detect_every: Annotated[
+        int | None, typer.Option(help="Search one frame out of so many; tracks fill the others.")
+    ] = None,
+    smooth: Annotated[
+        float | None, typer.Option(help="Seconds over which probabilities of a track are averaged.")
+    ] = None,
+    causal: Annotated[
+        bool | None, typer.Option("--causal", help="Smooth by what came before only, as live footage must.")
+    ] = None,
+    min_quality: Annotated[
+        float | None, typer.Option(help="Leave the expression of worse faces empty (0–1).")
+    ] = None,
+    min_confidence: Annotated[
+        float | None, typer.Option(help="Leave expressions empty that are less probable (0–1).")
+    ] = None,
     overlay: Annotated[
         bool | None, typer.Option("--overlay", help="Also write a video with boxes and probabilities.")
     ] = None,
+    blur: Annotated[
+        bool | None,
+        typer.Option("--blur", help="Make faces in the overlay unrecognisable; implies --overlay."),
+    ] = None,
+    mask: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="X,Y,W,H", help="Rectangle that is blackened before detection; may be repeated."
+        ),
+    ] = None,
+    purpose: Annotated[str | None, typer.Option(help="Why the footage is read, for the manifest.")] = None,
+    workers: Annotated[int, typer.Option(help="Sources done at once, each in its own process.")] = 1,
+    device: Annotated[DeviceName, typer.Option(help="Where to run the networks.")] = "auto",
+    backend: Annotated[BackendName, typer.Option(help="ONNX Runtime, or PyTorch.")] = "auto",
     labels: Annotated[
         Path | None,
         typer.Option(help="CSV of known expressions (source,start_s,end_s,emotion or file,emotion)."),
@@ -52,9 +90,13 @@ def annotate(
 
     over = {
         "head": head,
-        "overlay": overlay,
+        "overlay": overlay or blur,
         "faces_only": faces_only,
-        "sampling": {"every": every, "fps": fps},
+        "sampling": {"every": every, "fps": fps, "start_s": start, "end_s": end},
+        "detection": {"size": _size(detect_size), "min_face": min_face, "every": detect_every},
+        "smoothing": {"seconds": smooth, "causal": causal},
+        "quality": {"min_quality": min_quality, "min_confidence": min_confidence},
+        "privacy": {"blur": blur, "masks": _rectangles(mask), "purpose": purpose},
     }
     settings = build(
         AnnotateSettings, merge(load_toml(config) if config else {}, over), origin=str(config or "annotate")
@@ -64,7 +106,7 @@ def annotate(
             sources,
             out,
             settings,
-            models=Models(model, detector),
+            models=Models(model, detector, device, backend),
             todo=Todo(retry=retry, force=force, workers=workers),
             labels=labels,
             dry_run=dry_run,
@@ -79,6 +121,26 @@ def annotate(
     summary(values, _text(result, dry_run=dry_run), as_json=as_json, quiet=quiet)
     if result.troubled:
         raise typer.Exit(EXIT_PARTIAL)
+
+
+def _size(text: str | None) -> str | int | None:
+    if text is None or text == "auto":
+        return text
+    if not text.isdecimal():
+        raise UsageError(f"--detect-size is {text!r}: give `auto` or a number of pixels")
+    return int(text)
+
+
+def _rectangles(texts: list[str] | None) -> list[list[int]] | None:
+    if not texts:
+        return None
+    rectangles = []
+    for text in texts:
+        parts = text.split(",")
+        if len(parts) != 4 or not all(part.strip().isdecimal() for part in parts):
+            raise UsageError(f"--mask is {text!r}: give X,Y,WIDTH,HEIGHT in pixels of the upright frame")
+        rectangles.append([int(part) for part in parts])
+    return rectangles
 
 
 def _text(result: AnnotateResult, *, dry_run: bool) -> str:

@@ -1,1 +1,1 @@
-"""Models at work: faces found, cut out and classified, through ONNX Runtime and without PyTorch."""
+"""Models at work: faces found, cut out and classified, by ONNX Runtime or by PyTorch."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Protocol, cast
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +11,7 @@ from scipy.special import softmax
 
 from fer_batch.emotions import LABELS
 from fer_batch.errors import ModelError
-from fer_batch.inference.session import open_session
+from fer_batch.inference.session import ON_CPU, Runtime, open_network
 from fer_batch.model.onnx_file import INPUT_NAME, ModelCard, load_card
 from fer_batch.settings import Head
 
@@ -24,38 +24,59 @@ class Classifies(Protocol):
         """Input size, crop geometry, temperatures and figures of the model."""
         ...
 
+    @property
+    def batch_size(self) -> int:
+        """How many pictures are read in one pass."""
+        ...
+
     def probabilities(self, crops: NDArray[np.uint8], /) -> NDArray[np.float32]:
         """Probabilities of the seven expressions: uint8 [N, S, S] to float32 [N, 7]."""
         ...
 
 
+_BATCH_SIZES = {"cpu": 64, "cuda": 1024}
+"""On CUDA a batch is as good as free until it fills the device."""
+
+
 class Classifier:
-    """A model file in ONNX Runtime, on one CPU thread.
+    """A model file at work.
 
     Args:
         model: path of a model file made by fer-batch.
         head: which of its label sources to read.
         batch_size: pictures in one pass; memory grows with it, results do not depend on it beyond
-            the rounding of float32.
+            the rounding of float32. None is what suits the device.
+        runtime: backend and device.
+
+    Attributes:
+        card: what the file says of itself.
+        batch_size: pictures in one pass.
 
     Raises:
         ModelError: the file cannot be used, or has no such head.
     """
 
-    def __init__(self, model: Path, *, head: Head = "fer2013", batch_size: int = 64) -> None:
+    def __init__(
+        self,
+        model: Path,
+        *,
+        head: Head = "fer2013",
+        batch_size: int | None = None,
+        runtime: Runtime = ON_CPU,
+    ) -> None:
         self.card = load_card(model)
         if head not in self.card.heads:
             raise ModelError(f"{model} has no head {head!r}, only {', '.join(self.card.heads)}")
-        self._session = open_session(model)
+        self._network = open_network(model, runtime)
         self._head: Head = head
-        self._batch_size = batch_size
+        self.batch_size = batch_size or _BATCH_SIZES[runtime.device]
 
     def logits(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Logits of gray crops, uint8 [N, S, S] with S the card's input size: float32 [N, 7]."""
         parts = [np.empty((0, len(LABELS)), np.float32)]
-        for start in range(0, len(crops), self._batch_size):
-            batch = crops[start : start + self._batch_size, None]
-            parts.append(cast(NDArray[np.float32], self._session.run([self._head], {INPUT_NAME: batch})[0]))
+        for start in range(0, len(crops), self.batch_size):
+            batch = crops[start : start + self.batch_size, None]
+            parts.append(self._network.run([self._head], {INPUT_NAME: batch})[0])
         return np.concatenate(parts)
 
     def probabilities(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:

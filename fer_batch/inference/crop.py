@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from fer_batch.inference.picture import Picture, shrunk
 from fer_batch.model.onnx_file import CropGeometry
 
 
@@ -26,7 +27,7 @@ def crop_square(box: NDArray[np.float32], geometry: CropGeometry) -> tuple[float
 
 
 def crop_faces(
-    image: NDArray[np.uint8], boxes: NDArray[np.float32], geometry: CropGeometry, size: int
+    picture: Picture, boxes: NDArray[np.float32], geometry: CropGeometry, size: int
 ) -> NDArray[np.uint8]:
     """Cut faces out of a picture as gray squares.
 
@@ -34,7 +35,7 @@ def crop_faces(
     further away would; enlarging is bilinear.
 
     Args:
-        image: uint8 [H, W, 3], RGB.
+        picture: what to cut them out of.
         boxes: float32 [N, 4], x0, y0, x1, y1 in pixels.
         geometry: of the model's card.
         size: side of the crops in pixels.
@@ -44,29 +45,19 @@ def crop_faces(
     """
     crops = np.empty((len(boxes), size, size), np.uint8)
     for index, box in enumerate(boxes):
-        crops[index] = _crop(image, *crop_square(box, geometry), size)
+        crops[index] = _crop(picture, *crop_square(box, geometry), size)
     return crops
 
 
-def gray_square(image: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
-    """A whole picture, uint8 [H, W, 3] RGB, as a gray square: uint8 [size, size]."""
-    gray = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
-    smaller = size < min(gray.shape)
-    interpolation = cv2.INTER_AREA if smaller else cv2.INTER_LINEAR
-    return cast(NDArray[np.uint8], cv2.resize(gray, (size, size), interpolation=interpolation))
-
-
-def _crop(
-    image: NDArray[np.uint8], centre_x: float, centre_y: float, side: float, size: int
-) -> NDArray[np.uint8]:
+def _crop(picture: Picture, centre_x: float, centre_y: float, side: float, size: int) -> NDArray[np.uint8]:
     # Whole pixels are cut out first, so that INTER_AREA sees every one of them exactly once.
     left, top = round(centre_x - side / 2), round(centre_y - side / 2)
     extent = max(1, round(side))
-    height, width = image.shape[:2]
+    height, width = picture.size
     # A box far outside is possible for a face at the edge; at least one pixel is always inside.
     rows = slice(min(max(top, 0), height - 1), max(min(top + extent, height), 1))
     columns = slice(min(max(left, 0), width - 1), max(min(left + extent, width), 1))
-    inside = image[rows, columns]
+    inside = picture.gray(rows, columns)
     missing = (
         max(rows.start - top, 0),
         max(top + extent - rows.stop, 0),
@@ -75,4 +66,4 @@ def _crop(
     )
     if any(missing):
         inside = cast(NDArray[np.uint8], cv2.copyMakeBorder(inside, *missing, cv2.BORDER_REPLICATE))
-    return gray_square(inside, size)
+    return shrunk(inside, (size, size))

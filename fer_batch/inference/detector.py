@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import defaultdict
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, files
 from pathlib import Path
-from typing import Protocol, cast
+from typing import Protocol
 
 import cv2
 import numpy as np
 import onnx
 from google.protobuf.message import DecodeError
 from numpy.typing import NDArray
-from onnx import numpy_helper
+from onnx import TensorProto, helper, numpy_helper
 
 from fer_batch.errors import ModelError
-from fer_batch.inference.session import open_session
+from fer_batch.inference.picture import ArrayPicture, Picture
+from fer_batch.inference.session import ON_CPU, Runtime, open_network
 from fer_batch.settings import DetectionSettings
 from fer_batch.storage import file_sha256
 
@@ -25,6 +27,11 @@ YUNET_SHA256 = "8f2383e4dd3cfbb4553ea8718107fc0423210dc964f9f4280604804ed2552fa4
 _YUNET_FILE = "face_detection_yunet_2023mar.onnx"
 _STRIDES = (8, 16, 32)
 _MULTIPLE = max(_STRIDES)
+_FOUND_FROM = 48.0
+"""Height, in pixels of what the network sees, from which it finds all faces that it finds when they are
+larger: measured by `benchmarks/detect_size.py`."""
+_ALWAYS_SEEN = 320
+"""Longest side, in pixels, below which `auto` shrinks nothing: little time would be won."""
 _OUTPUTS = tuple(f"{kind}_{stride}" for stride in _STRIDES for kind in ("cls", "obj", "bbox", "kps"))
 
 
@@ -46,64 +53,107 @@ class Detections:
 class Detector(Protocol):
     """What finds faces. Several threads may call one detector at once."""
 
-    def detect(self, image: NDArray[np.uint8], /) -> Detections:
-        """Find the faces of an RGB picture, uint8 [H, W, 3]."""
+    @property
+    def batch_size(self) -> int:
+        """How many pictures to hand over at once."""
+        ...
+
+    def detect_batch(self, pictures: Sequence[Picture], /) -> list[Detections]:
+        """Find the faces of pictures of any size, in order."""
         ...
 
 
 class YuNet:
-    """YuNet in ONNX Runtime, on one CPU thread a call.
+    """YuNet, from an ONNX file.
 
     Args:
         model: path of an ONNX file with YuNet's twelve outputs.
         settings: threshold, overlap and the size that the network sees.
+        runtime: backend and device.
+
+    Attributes:
+        batch_size: how many pictures to hand over at once.
 
     Raises:
         ModelError: the file cannot be used.
     """
 
-    def __init__(self, model: Path, settings: DetectionSettings) -> None:
-        self._session = open_session(_any_size(model))
+    def __init__(self, model: Path, settings: DetectionSettings, runtime: Runtime = ON_CPU) -> None:
+        self._network = open_network(_adapted(model), runtime)
         self._settings = settings
+        self._in_batches = runtime.backend == "torch"
+        self.batch_size = 16 if runtime.device == "cuda" else 1
 
     def detect(self, image: NDArray[np.uint8]) -> Detections:
         """Find the faces of an RGB picture, uint8 [H, W, 3]."""
-        height, width = image.shape[:2]
-        scale = min(1.0, self._settings.size / max(height, width))
-        seen_width, seen_height = max(1, round(width * scale)), max(1, round(height * scale))
-        if scale < 1:
-            image = cast(
-                NDArray[np.uint8], cv2.resize(image, (seen_width, seen_height), interpolation=cv2.INTER_AREA)
-            )
-        padded = np.zeros((_round_up(seen_height), _round_up(seen_width), 3), np.uint8)
-        padded[:seen_height, :seen_width] = image
-        # YuNet wants BGR, 0–255, neither scaled nor centred.
-        blob = cv2.dnn.blobFromImage(padded, swapRB=True)
-        outputs = dict(zip(_OUTPUTS, self._session.run(_OUTPUTS, {"input": blob}), strict=True))
-        found = _decode(cast(dict[str, NDArray[np.float32]], outputs), padded.shape[1], self._settings)
-        # Width and height were rounded each for itself, so each is scaled back for itself.
-        factors = np.array([width / seen_width, height / seen_height], np.float32)
-        return Detections(found.boxes * np.tile(factors, 2), found.scores, found.landmarks * factors)
+        return self.detect_batch([ArrayPicture(image)])[0]
+
+    def detect_batch(self, pictures: Sequence[Picture]) -> list[Detections]:
+        """Find the faces of pictures of any size, in order.
+
+        PyTorch sees pictures of one padded size as one batch. ONNX Runtime, which gains nothing by it
+        on the CPU, sees them one by one.
+        """
+        seen = [picture.rgb(self._seen_size(*picture.size)) for picture in pictures]
+        groups: defaultdict[Hashable, list[int]] = defaultdict(list)
+        for index, image in enumerate(seen):
+            groups[_padded_shape(image) if self._in_batches else index].append(index)
+        found: dict[int, Detections] = {}
+        for indices in groups.values():
+            batch = _planes([seen[index] for index in indices])
+            outputs = self._network.run(_OUTPUTS, {"input": batch})
+            for index, *maps in zip(indices, *outputs, strict=True):
+                faces = _decode(dict(zip(_OUTPUTS, maps, strict=True)), batch.shape[3], self._settings)
+                found[index] = _scaled(faces, seen[index].shape, pictures[index].size)
+        return [found[index] for index in range(len(pictures))]
+
+    def _seen_size(self, height: int, width: int) -> tuple[int, int]:
+        """Height and width at which a picture is looked at."""
+        longest, size = max(height, width), self._settings.size
+        if size == "auto":
+            size = max(longest * _FOUND_FROM / self._settings.min_face, _ALWAYS_SEEN)
+        if size >= longest:
+            return height, width
+        # Even, so that video, whose colours have half the pixels of its brightness, shrinks without a rest.
+        rows, columns = (2 * max(1, round(side * size / longest / 2)) for side in (height, width))
+        return rows, columns
 
 
-def _round_up(length: int) -> int:
-    return -(-length // _MULTIPLE) * _MULTIPLE
+def _padded_shape(picture: NDArray[np.uint8]) -> tuple[int, int]:
+    height, width = (-(-length // _MULTIPLE) * _MULTIPLE for length in picture.shape[:2])
+    return height, width
 
 
-def _decode(outputs: dict[str, NDArray[np.float32]], width: int, settings: DetectionSettings) -> Detections:
-    """Boxes and landmarks of one picture out of the network's anchor-free maps."""
+def _planes(pictures: Sequence[NDArray[np.uint8]]) -> NDArray[np.uint8]:
+    """RGB pictures of one padded shape, black to the right and below: uint8 [N, 3, H, W] of BGR planes."""
+    planes = np.zeros((len(pictures), 3, *_padded_shape(pictures[0])), np.uint8)
+    for padded, picture in zip(planes, pictures, strict=True):
+        height, width = picture.shape[:2]
+        padded[:, :height, :width] = cv2.dnn.blobFromImage(picture, swapRB=True, ddepth=cv2.CV_8U)[0]
+    return planes
+
+
+def _scaled(faces: Detections, seen: tuple[int, ...], given: tuple[int, ...]) -> Detections:
+    """Faces in pixels of the picture given, out of those of the shrunk one; both shapes begin H, W."""
+    # Width and height were rounded each for itself, so each is scaled back for itself.
+    factors = np.array([given[1] / seen[1], given[0] / seen[0]], np.float32)
+    return Detections(faces.boxes * np.tile(factors, 2), faces.scores, faces.landmarks * factors)
+
+
+def _decode(maps: dict[str, NDArray[np.float32]], width: int, settings: DetectionSettings) -> Detections:
+    """Boxes and landmarks of one picture out of the network's anchor-free maps, [cells, values] each."""
     boxes, scores, landmarks = [], [], []
     for stride in _STRIDES:
-        quality = outputs[f"cls_{stride}"][0, :, 0].clip(0, 1) * outputs[f"obj_{stride}"][0, :, 0].clip(0, 1)
+        quality = maps[f"cls_{stride}"][:, 0].clip(0, 1) * maps[f"obj_{stride}"][:, 0].clip(0, 1)
         score = np.sqrt(quality)
         (chosen,) = np.nonzero(score >= settings.threshold)
         columns = width // stride
         corner = np.stack([chosen % columns, chosen // columns], 1).astype(np.float32)
-        box = outputs[f"bbox_{stride}"][0, chosen]
+        box = maps[f"bbox_{stride}"][chosen]
         centre, half = (corner + box[:, :2]) * stride, np.exp(box[:, 2:]) * (stride / 2)
         boxes.append(np.concatenate([centre - half, centre + half], 1))
         scores.append(score[chosen])
-        points = outputs[f"kps_{stride}"][0, chosen].reshape(-1, 5, 2)
+        points = maps[f"kps_{stride}"][chosen].reshape(-1, 5, 2)
         landmarks.append((points + corner[:, None]) * stride)
     all_boxes, all_scores = np.concatenate(boxes), np.concatenate(scores)
     sides = np.concatenate([all_boxes[:, :2], all_boxes[:, 2:] - all_boxes[:, :2]], 1)
@@ -113,11 +163,12 @@ def _decode(outputs: dict[str, NDArray[np.float32]], width: int, settings: Detec
 
 
 @lru_cache
-def _any_size(path: Path) -> bytes:
-    """The graph of a YuNet file, made to take any batch, height and width.
+def _adapted(path: Path) -> bytes:
+    """The graph of a YuNet file, made to take bytes in any batch, height and width.
 
-    The published graph is fixed at 1x3x640x640. Only its inputs' shape and the leading 1 of its
-    Reshape constants say so; 0 there means "as the input has it".
+    The published graph is fixed at float32 1x3x640x640. Only its inputs' shape and the leading 1 of its
+    Reshape constants say so; 0 there means "as the input has it". A cast ahead of it takes pixels as
+    they are: a quarter of the bytes to copy to a device.
 
     Raises:
         ModelError: the file is missing, is not ONNX, or is no YuNet.
@@ -132,14 +183,9 @@ def _any_size(path: Path) -> bytes:
     inputs = [value for value in model.graph.input if value.name == "input"]
     if not inputs or not names.issuperset(_OUTPUTS):
         raise ModelError(f"detector {path} is no YuNet: it needs `input` and {', '.join(_OUTPUTS)}")
-    for value, symbols in [(inputs[0], ("batch", None, "height", "width"))] + [
-        (output, ("batch", None, None)) for output in model.graph.output
-    ]:
-        for dimension, symbol in zip(value.type.tensor_type.shape.dim, symbols, strict=True):
-            if symbol is not None:
-                dimension.dim_param = symbol
-            elif value.name != "input":
-                dimension.ClearField("dim_value")
+    _name_dimensions(inputs[0], ("batch", 3, "height", "width"))
+    for output in model.graph.output:
+        _name_dimensions(output, ("batch", None, None))
     del model.graph.value_info[:]
     shapes = {node.input[1] for node in model.graph.node if node.op_type == "Reshape"}
     for constant in model.graph.initializer:
@@ -147,7 +193,21 @@ def _any_size(path: Path) -> bytes:
             shape = numpy_helper.to_array(constant).copy()
             shape[0] = 0
             constant.CopyFrom(numpy_helper.from_array(shape, constant.name))
+    for node in model.graph.node:
+        node.input[:] = ["pixels" if name == "input" else name for name in node.input]
+    inputs[0].type.tensor_type.elem_type = TensorProto.UINT8
+    model.graph.node.insert(0, helper.make_node("Cast", ["input"], ["pixels"], to=TensorProto.FLOAT))
     return model.SerializeToString()
+
+
+def _name_dimensions(value: onnx.ValueInfoProto, shape: Sequence[str | int | None]) -> None:
+    """State a tensor's shape: names and numbers; None says nothing of a dimension."""
+    for dimension, stated in zip(value.type.tensor_type.shape.dim, shape, strict=True):
+        dimension.Clear()
+        if isinstance(stated, str):
+            dimension.dim_param = stated
+        elif stated is not None:
+            dimension.dim_value = stated
 
 
 def yunet_file() -> Path:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import av
 import cv2
 import numpy as np
+import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet as pq
 import pytest
@@ -17,8 +19,23 @@ from fer_batch.annotation import AnnotateResult, Models, Todo, annotate
 from fer_batch.emotions import LABELS
 from fer_batch.engine.due import Due
 from fer_batch.errors import ModelError, OutputError, UsageError
-from fer_batch.settings import AnnotateSettings, DetectionSettings, SamplingSettings
-from fer_batch.storage import FACE_COLUMNS, FRAME_COLUMNS, LANDMARK_COLUMNS, SUMMARY_COLUMNS, read_json
+from fer_batch.settings import (
+    AnnotateSettings,
+    DetectionSettings,
+    PrivacySettings,
+    QualitySettings,
+    SamplingSettings,
+)
+from fer_batch.storage import (
+    FACE_COLUMNS,
+    FRAME_COLUMNS,
+    LANDMARK_COLUMNS,
+    QUALITY_PARTS,
+    SMOOTHED,
+    SUMMARY_COLUMNS,
+    VIDEO_ONLY,
+    read_json,
+)
 
 RESULTS = ("faces.csv", "faces.parquet", "frames.csv", "frames.parquet")
 
@@ -65,11 +82,112 @@ def test_faces_lie_where_the_face_is(done: AnnotateResult) -> None:
     assert faces["confidence"] == [faces[label][row] for row, label in enumerate(faces["emotion"])]
 
 
+def test_one_person_is_one_track_and_its_probabilities_are_smoothed(done: AnnotateResult) -> None:
+    faces = pq.read_table(done.out / "visit" / "faces.parquet").to_pydict()
+    assert set(faces["track"]) == {0}
+    raw, even = (np.array([faces[name] for name in names]) for names in (LABELS, SMOOTHED))
+    np.testing.assert_allclose(even.sum(0), 1, atol=1e-5)
+    assert np.abs(np.diff(even)).sum() < np.abs(np.diff(raw)).sum() / 2
+    assert faces["smoothed_emotion"] == [LABELS[index] for index in even.argmax(0)]
+    (row,) = [row for row in done.rows if row["source"] == "visit"]
+    assert (row["tracks"], row["uncertain"]) == (1, 0)
+
+
+def test_what_is_too_poor_is_left_empty_and_keeps_its_row(footage: Path, tmp_path: Path) -> None:
+    small = encode(tmp_path / "small.mp4", moving_face(20, 160, 90))
+    poor = AnnotateSettings(quality=QualitySettings(min_quality=1.0))
+    unsure = AnnotateSettings(quality=QualitySettings(min_confidence=1.0))
+    for video, settings in ((small, poor), (footage / "visit.mp4", unsure)):
+        (row,) = annotate([video], tmp_path, settings).rows
+        assert (row["faces"], row["share_happy"]) == (row["uncertain"], None)
+        faces = pq.read_table(tmp_path / video.stem / "faces.parquet").to_pydict()
+        assert len(faces["frame"]) == row["faces"] >= 20
+        assert set(faces["emotion"]) == set(faces["smoothed_emotion"]) == {None}
+        assert min(faces["confidence"]) > 0
+    # Of the poor faces none weighs on any; those that are only unsure do.
+    assert min(faces["smoothed_happy"]) > 0
+    assert set(pq.read_table(tmp_path / "small" / "faces.parquet")["smoothed_happy"].to_pylist()) == {None}
+
+
+def test_a_mask_hides_what_lies_under_it_from_the_detector(footage: Path, tmp_path: Path) -> None:
+    hidden = AnnotateSettings(privacy=PrivacySettings(masks=((0, 0, 320, 180),), purpose="a test"))
+    (row,) = annotate([footage / "visit.mp4"], tmp_path, hidden).rows
+    assert (row["frames"], row["faces"]) == (40, 0)
+    assert read_json(tmp_path / "visit" / "manifest.json")["purpose"] == "a test"
+    again = annotate(
+        [footage / "visit.mp4"], tmp_path, replace(hidden, privacy=PrivacySettings(masks=((0, 0, 320, 180),)))
+    )
+    assert again.due == {"visit": Due.FINISHED}  # another purpose changes no result
+
+
+def test_searching_some_frames_leaves_faces_in_all(
+    footage: Path, done: AnnotateResult, tmp_path: Path
+) -> None:
+    annotate([footage / "visit.mp4"], tmp_path, AnnotateSettings(detection=DetectionSettings(every=4)))
+    found = pq.read_table(tmp_path / "visit" / "faces.parquet").to_pydict()
+    wanted = pq.read_table(done.out / "visit" / "faces.parquet").to_pydict()
+    assert found["frame"][:30] == list(range(30))
+    assert [score is None for score in found["detection_score"]][:8] == [False, True, True, True] * 2
+    np.testing.assert_allclose(found["x"][:30], wanted["x"], atol=6)
+    # The face is gone with a cut, and each scene's first frame is searched.
+    assert len(found["frame"]) == 30
+
+
+def test_only_the_seconds_that_are_wanted(footage: Path, tmp_path: Path) -> None:
+    span = AnnotateSettings(sampling=SamplingSettings(start_s=0.4, end_s=0.8))
+    annotate([footage / "visit.mp4"], tmp_path, span)
+    frames = pq.read_table(tmp_path / "visit" / "frames.parquet").to_pydict()
+    np.testing.assert_allclose(frames["time_s"], np.arange(10, 21) / 25, atol=1e-3)
+
+
+def test_backends_give_the_same_tables(footage: Path, done: AnnotateResult, tmp_path: Path) -> None:
+    annotate([footage / "visit.mp4"], tmp_path, models=Models(device="cpu", backend="torch"))
+    found = pq.read_table(tmp_path / "visit" / "faces.parquet")
+    wanted = pq.read_table(done.out / "visit" / "faces.parquet")
+    for name in found.column_names:
+        if pa.types.is_floating(found.schema.field(name).type):
+            np.testing.assert_allclose(
+                found[name], wanted[name], atol=2e-2 if name[-2:] in {"_x", "_y"} else 1e-2
+            )
+        else:
+            assert found[name].equals(wanted[name])
+
+
+def test_interrupted_it_goes_on_behind_the_last_part(tmp_path: Path) -> None:
+    frames = moving_face(60, 160, 96)
+    video = encode(tmp_path / "long.mp4", (frames + frames[::-1]) * 18)  # 2,160 frames
+    seen: list[int] = []
+
+    def stop(_: str, frame: int, __: int | None) -> None:
+        if frame == 1500:
+            raise KeyboardInterrupt
+
+    def note(_: str, frame: int, __: int | None) -> None:
+        seen.append(frame)
+
+    out, whole = tmp_path / "out", tmp_path / "whole"
+    with pytest.raises(KeyboardInterrupt):
+        annotate([video], out, progress=stop)
+    assert not any(thread.name.startswith(("ahead", "stage")) for thread in threading.enumerate())
+    annotate([video], out, progress=note)
+    assert (seen[0], seen[-1]) == (1025, 2160)
+    annotate([video], whole)
+    assert contents(out, "long") == contents(whole, "long")
+    # What was begun with other settings is of no use.
+    with pytest.raises(KeyboardInterrupt):
+        annotate([video], out, todo=Todo(force=True), progress=stop)
+    seen.clear()
+    annotate([video], out, AnnotateSettings(sampling=SamplingSettings(every=2)), progress=note)
+    assert seen[0] == 1
+
+
 def test_columns_are_the_documented_ones(done: AnnotateResult) -> None:
     video = [column.name for column in FACE_COLUMNS if column.name != "file"]
     assert pyarrow.csv.read_csv(done.out / "visit" / "faces.csv").column_names == video
-    landmarks = [column.name for column in LANDMARK_COLUMNS]
-    assert pq.read_schema(done.out / "visit" / "faces.parquet").names == video + landmarks
+    more = [column.name for column in (*QUALITY_PARTS, *LANDMARK_COLUMNS)]
+    assert pq.read_schema(done.out / "visit" / "faces.parquet").names == video + more
+    stills = [column.name for column in FACE_COLUMNS if column.name not in VIDEO_ONLY]
+    assert pyarrow.csv.read_csv(done.out / "stills" / "faces.csv").column_names == stills
     pictures = [column.name for column in FRAME_COLUMNS]
     assert pyarrow.csv.read_csv(done.out / "stills" / "frames.csv").column_names == pictures
     assert pyarrow.csv.read_csv(done.out / "summary.csv").column_names == [c.name for c in SUMMARY_COLUMNS]

@@ -1,27 +1,59 @@
-"""Real encoded files: their times, their orientation, their damage."""
+"""Real encoded files: their times, their damage, and reading on where reading stopped."""
 
 from __future__ import annotations
 
-from fractions import Fraction
+import gc
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
-import av
 import cv2
 import numpy as np
 import pytest
-from videos import encode, moving_face, portrait
+from damage import mutate
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from videos import encode, landscape, moving_face
 
-from fer_batch.annotation.decode import DecodeReport, read_frames
+from fer_batch.annotation.decode import DecodeReport, Position, read_frames
 from fer_batch.annotation.frames import Frame
 from fer_batch.annotation.sources import Source
-from fer_batch.errors import DecodeError, SourceOpenError
+from fer_batch.errors import DecodeError, InputError, SourceOpenError
 from fer_batch.settings import SamplingSettings
 
 
-def read(path: Path, sampling: SamplingSettings | None = None) -> tuple[list[Frame], DecodeReport]:
+def read(
+    path: Path, sampling: SamplingSettings | None = None, after: Position | None = None
+) -> tuple[list[Frame], DecodeReport]:
     report = DecodeReport()
     kind = "images" if path.is_dir() else "image" if path.suffix in {".png", ".jpg"} else "video"
-    return list(read_frames(Source("name", path, kind), sampling or SamplingSettings(), report)), report
+    source = Source("name", path, kind)
+    return list(read_frames(source, sampling or SamplingSettings(), report, after)), report
+
+
+def times_of(frames: Sequence[Frame]) -> list[float]:
+    return [frame.time_s for frame in frames if frame.time_s is not None]
+
+
+def all_of(frame: Frame) -> tuple[Any, ...]:
+    """All there is to a frame, so that frames can be compared."""
+    pixels = None if frame.image is None else (frame.image.shape, frame.image.tobytes())
+    return (frame.index, frame.time_s, frame.pts, frame.corrupt, frame.file, frame.damaged, pixels)
+
+
+def test_frames_leave_memory_without_being_collected(tmp_path: Path) -> None:
+    video = encode(tmp_path / "a.mp4", moving_face(60), rotation=90)
+    gc.collect()
+    gc.disable()
+    try:
+        for frame in read_frames(Source("a", video, "video"), SamplingSettings(), DecodeReport()):
+            assert frame.image is not None
+        assert gc.collect() < 20
+    finally:
+        gc.enable()
 
 
 @pytest.mark.parametrize(
@@ -31,7 +63,12 @@ def read(path: Path, sampling: SamplingSettings | None = None) -> tuple[list[Fra
         ("mkv", "libx264"),
         ("mov", "libx264"),
         ("ts", "libx264"),
+        ("m2ts", "libx264"),
+        ("flv", "libx264"),
         ("avi", "mpeg4"),
+        ("avi", "libx264"),
+        ("wmv", "wmv2"),
+        ("mpg", "mpeg2video"),
         ("webm", "libvpx-vp9"),
     ],
 )
@@ -41,7 +78,16 @@ def test_every_frame_with_its_time(tmp_path: Path, suffix: str, codec: str) -> N
     assert [frame.index for frame in frames] == list(range(20))
     assert all(frame.image is not None and frame.image.shape == (180, 320, 3) for frame in frames)
     # Matroska counts in milliseconds.
-    np.testing.assert_allclose([frame.time_s for frame in frames], np.arange(20) / 25, atol=0.0011)
+    np.testing.assert_allclose(times_of(frames), np.arange(20) / 25, atol=0.0011)
+
+
+def test_a_gif_is_a_video(tmp_path: Path) -> None:
+    path = encode(
+        tmp_path / "a.gif", moving_face(5), codec="gif", pix_fmt="rgb8", times=[0, 0.1, 0.2, 0.9, 1]
+    )
+    frames, report = read(path)
+    np.testing.assert_allclose(times_of(frames), [0, 0.1, 0.2, 0.9, 1])
+    assert not report.problems
 
 
 def test_times_are_the_files_and_not_index_over_rate(tmp_path: Path) -> None:
@@ -57,14 +103,32 @@ def test_a_clock_that_starts_late_is_counted_from_its_start(tmp_path: Path) -> N
     np.testing.assert_allclose([frame.time_s for frame in frames], np.arange(10) / 25, atol=1e-3)
 
 
-@pytest.mark.parametrize("rotation", [90, -90, 180])
-def test_pictures_are_upright(tmp_path: Path, rotation: int) -> None:
-    upright = portrait()
-    stored = np.ascontiguousarray(np.rot90(upright, -rotation // 90))
-    (frame,), _ = read(encode(tmp_path / "turned.mp4", [stored], rotation=rotation))
-    assert frame.image is not None
-    assert frame.image.shape == upright.shape
-    assert np.abs(frame.image.astype(int) - upright).mean() < 6
+def test_frames_without_times_of_their_own_follow_each_other(tmp_path: Path) -> None:
+    # AVI has times of decoding only, and H.264 with B-frames is not decoded in order of presentation.
+    options = {"g": "12", "bf": "3"}
+    frames, report = read(encode(tmp_path / "a.avi", moving_face(40), options=options))
+    np.testing.assert_allclose(times_of(frames), np.arange(40) / 25)
+    assert not report.problems
+
+
+@pytest.mark.parametrize("starts", [(0, 0), (0, 60), (60, 0)])
+def test_joined_recordings_go_on_where_the_first_one_ends(tmp_path: Path, starts: tuple[int, int]) -> None:
+    path = tmp_path / "joined.ts"
+    with path.open("wb") as joined:
+        for number, start in enumerate(starts):
+            times = [start + index / 25 for index in range(30)]
+            part = encode(
+                tmp_path / f"{number}.ts", moving_face(30, 64, 48), times=times, options={"g": "12"}
+            )
+            joined.write(part.read_bytes())
+    frames, report = read(path)
+    np.testing.assert_allclose(times_of(frames), np.arange(60) / 25, atol=1e-3)
+    assert not report.problems
+    assert len(read(path, SamplingSettings(fps=5))[0]) == 12
+    assert_reads_on(path, SamplingSettings(every=7))
+    late = SamplingSettings(every=7, start_s=1.6)
+    np.testing.assert_allclose(times_of(read(path, late)[0]), [1.6, 1.88, 2.16], atol=1e-3)
+    assert_reads_on(path, late)
 
 
 def test_every_nth_frame(tmp_path: Path) -> None:
@@ -81,36 +145,81 @@ def test_so_many_frames_a_second(tmp_path: Path) -> None:
     assert len(uneven) == 20
 
 
-def test_a_truncated_video_gives_what_could_be_read(tmp_path: Path) -> None:
-    whole = encode(tmp_path / "whole.ts", moving_face(100))
-    faststart = tmp_path / "fast.mp4"
-    with (
-        av.open(str(whole)) as source,
-        av.open(str(faststart), "w", options={"movflags": "faststart"}) as out,
-    ):
-        stream = out.add_stream_from_template(source.streams.video[0])
-        for packet in source.demux(source.streams.video[0]):
-            if packet.dts is not None:
-                packet.stream = stream
-                out.mux(packet)
-    cut = tmp_path / "cut.mp4"
-    cut.write_bytes(faststart.read_bytes()[: faststart.stat().st_size * 4 // 5])
+@pytest.mark.parametrize(
+    ("suffix", "codec", "sound"),
+    [
+        ("mp4", "libx264", False),
+        ("mp4", "libx264", True),
+        ("mkv", "libx264", False),
+        ("mkv", "libx264", True),
+        ("avi", "mpeg4", False),
+        ("flv", "libx264", False),
+        ("webm", "libvpx", False),
+    ],
+)
+def test_a_truncated_video_gives_what_could_be_read(
+    tmp_path: Path, suffix: str, codec: str, sound: bool
+) -> None:
+    whole = encode(
+        tmp_path / f"whole.{suffix}",
+        moving_face(100, 96, 64),
+        codec=codec,
+        options={"g": "5"},
+        sound=sound,
+        muxing={"movflags": "faststart"} if suffix == "mp4" else None,
+    )
+    assert not read(whole)[1].problems
+    cut = tmp_path / f"cut.{suffix}"
+    cut.write_bytes(whole.read_bytes()[: whole.stat().st_size * 2 // 5])
     frames, report = read(cut)
-    assert 10 < len(frames) < 90
-    assert "of the stated 4.00 s" in "; ".join(report.problems)
+    assert 5 < len(frames) < 60
+    assert "of the stated 4.0" in "; ".join(report.problems)
+
+
+def test_a_transport_stream_cut_anywhere_is_a_recording(tmp_path: Path) -> None:
+    whole = encode(tmp_path / "whole.ts", moving_face(60), options={"g": "12"}).read_bytes()
+    path = tmp_path / "part.ts"
+    path.write_bytes(whole[1000:])
+    frames, report = read(path)
+    assert 40 < len(frames) < 60
+    assert not report.problems
+
+
+def with_flips(path: Path, seed: int, places: int) -> Path:
+    """A copy with wrong bytes in its middle."""
+    data = np.frombuffer(path.read_bytes(), np.uint8).copy()
+    rng = np.random.default_rng(seed)
+    data[rng.integers(len(data) // 3, 2 * len(data) // 3, places)] ^= 0xFF
+    copy = path.with_stem(f"damaged{seed}")
+    copy.write_bytes(data.tobytes())
+    return copy
 
 
 def test_damaged_data_is_marked(tmp_path: Path) -> None:
-    data = bytearray(encode(tmp_path / "a.ts", moving_face(60)).read_bytes())
-    rng = np.random.default_rng(0)
-    for place in rng.integers(len(data) // 3, 2 * len(data) // 3, 300):
-        data[place] ^= 0xFF
-    path = tmp_path / "damaged.ts"
-    path.write_bytes(data)
-    frames, report = read(path)
+    frames, report = read(with_flips(encode(tmp_path / "a.ts", moving_face(60)), 0, 300))
     assert len(frames) > 20
-    assert report.corrupt > 0
-    assert report.problems
+    assert any(frame.corrupt for frame in frames)
+    assert report.damaged == frames[-1].damaged > 0
+    assert report.problems[0] == f"damaged frames: {report.damaged}"
+
+
+@pytest.mark.parametrize(
+    ("suffix", "codec"),
+    [("mp4", "libx264"), ("mkv", "libx264"), ("ts", "mpeg2video"), ("avi", "mpeg4"), ("webm", "libvpx")],
+)
+def test_whatever_is_in_a_file_reading_it_ends(tmp_path: Path, suffix: str, codec: str) -> None:
+    whole = encode(tmp_path / f"whole.{suffix}", moving_face(12, 64, 48), codec=codec, options={"g": "4"})
+    path = tmp_path / f"mutated.{suffix}"
+    for seed in range(8):
+        path.write_bytes(mutate(whole.read_bytes(), np.random.default_rng(seed)))
+        try:
+            frames, report = read(path)
+        except InputError:
+            continue
+        assert [frame.index for frame in frames] == list(range(len(frames)))
+        assert all(frame.corrupt for frame in frames if frame.image is None)
+        assert [frame.damaged for frame in frames] == sorted(frame.damaged for frame in frames)
+        assert report.damaged >= sum(frame.corrupt for frame in frames)
 
 
 @pytest.mark.parametrize(
@@ -124,48 +233,176 @@ def test_no_video_at_all(tmp_path: Path, content: bytes, message: str) -> None:
     assert str(path) in str(caught.value)
 
 
-def test_sound_alone_is_named(tmp_path: Path) -> None:
-    path = tmp_path / "sound.mp4"
-    with av.open(str(path), "w") as container:
-        stream = container.add_stream("aac", rate=8000, layout="mono")
-        samples = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), format="fltp", layout="mono")
-        samples.sample_rate, samples.pts, samples.time_base = 8000, 0, Fraction(1, 8000)
-        container.mux(stream.encode(samples))
-        container.mux(stream.encode(None))
-    with pytest.raises(SourceOpenError, match=r"sound\.mp4 has no video stream"):
-        read(path)
+def assert_reads_on(path: Path, sampling: SamplingSettings | None = None) -> None:
+    """Behind every frame come the frames, and at the end the report, that came behind it before."""
+    frames, report = read(path, sampling)
+    wanted = [all_of(frame) for frame in frames]
+    for number, frame in enumerate(frames, 1):
+        kept = json.loads(json.dumps(asdict(Position.of(frame))))
+        rest, reported = read(path, sampling, Position(**kept))
+        assert [all_of(frame) for frame in rest] == wanted[number:]
+        assert reported == report
 
 
-def test_pictures_of_every_kind_in_natural_order(tmp_path: Path) -> None:
-    bgr = cv2.cvtColor(portrait(), cv2.COLOR_RGB2BGR)
-    alpha = cv2.cvtColor(bgr, cv2.COLOR_BGR2BGRA)
-    for name, image in {
-        "p10.png": bgr,
-        "p9.jpg": bgr[:90],
-        "p1.png": cv2.cvtColor(bgr, cv2.COLOR_BGR2GRAY),
-        "p2.png": bgr.astype(np.uint16) * 257,
-        "p3.png": alpha,
-    }.items():
-        assert cv2.imwrite(str(tmp_path / name), image)
+STEADY = [index / 25 for index in range(24)]
+UNEVEN = np.cumsum(np.random.default_rng(0).uniform(0.01, 0.3, 24)).tolist()
+SHORT = {"g": "8", "bf": "3"}
+OPEN = {"x264-params": "keyint=8:bframes=3:open-gop=1"}
+CLIPS: dict[str, tuple[str, dict[str, Any]]] = {
+    "one group": ("mp4", {}),
+    "short groups": ("mp4", {"options": SHORT}),
+    "open groups": ("mp4", {"options": OPEN}),
+    "refreshed by and by": ("mp4", {"options": {"x264-params": "keyint=8:bframes=0:intra-refresh=1"}}),
+    "fragments": ("mp4", {"options": SHORT, "muxing": {"movflags": "frag_keyframe+empty_moov"}}),
+    "uneven": ("mp4", {"options": SHORT, "times": UNEVEN}),
+    "uneven mkv": ("mkv", {"options": OPEN, "times": UNEVEN}),
+    "sound": ("mkv", {"options": SHORT, "sound": True}),
+    "mov": ("mov", {"options": SHORT, "times": [3 + time for time in STEADY]}),
+    "ts": ("ts", {"options": OPEN}),
+    "late ts": ("ts", {"options": SHORT, "times": [10 + time for time in STEADY]}),
+    "mpeg4": ("avi", {"codec": "mpeg4", "options": {"g": "8", "bf": "2"}}),
+    "mpeg4 in order": ("avi", {"codec": "mpeg4", "options": {"g": "8"}}),
+    "x264 in avi": ("avi", {"options": SHORT}),
+    "mjpeg": ("avi", {"codec": "mjpeg", "pix_fmt": "yuvj420p"}),
+    "mpeg2": ("mpg", {"codec": "mpeg2video", "options": {"g": "8", "bf": "2"}}),
+    "vp8": ("webm", {"codec": "libvpx", "options": {"g": "8", "auto-alt-ref": "1", "lag-in-frames": "8"}}),
+    "vp9": ("webm", {"codec": "libvpx-vp9", "options": {"g": "8", "lag-in-frames": "8"}}),
+    "hevc": (
+        "mp4",
+        {"codec": "libx265", "options": {"x265-params": "keyint=8:bframes=3:open-gop=1:log-level=none"}},
+    ),
+    "gif": ("gif", {"codec": "gif", "pix_fmt": "rgb8", "fps": 10}),
+}
+
+
+@pytest.mark.parametrize("name", CLIPS)
+def test_reading_on_is_as_if_reading_had_never_stopped(tmp_path: Path, name: str) -> None:
+    suffix, how = CLIPS[name]
+    path = encode(tmp_path / f"a.{suffix}", moving_face(24, 64, 48), **how)
+    assert len(read(path)[0]) == 24
+    assert_reads_on(path)
+
+
+@pytest.mark.parametrize("name", ["open groups", "uneven mkv", "late ts", "x264 in avi", "mpeg2", "gif"])
+@pytest.mark.parametrize(
+    "sampling",
+    [
+        SamplingSettings(every=3),
+        SamplingSettings(fps=7),
+        SamplingSettings(start_s=0.3, end_s=0.8),
+        SamplingSettings(start_s=0.5, fps=11, every=2),
+    ],
+)
+def test_reading_on_in_a_sample(tmp_path: Path, name: str, sampling: SamplingSettings) -> None:
+    suffix, how = CLIPS[name]
+    path = encode(tmp_path / f"a.{suffix}", moving_face(24, 64, 48), **how)
+    assert read(path, sampling)[0]
+    assert_reads_on(path, sampling)
+
+
+@pytest.mark.parametrize("name", ["short groups", "open groups", "uneven mkv", "ts", "vp8"])
+def test_reading_on_in_damaged_files(tmp_path: Path, name: str) -> None:
+    suffix, how = CLIPS[name]
+    whole = encode(tmp_path / f"a.{suffix}", moving_face(24, 64, 48), **how)
+    for seed in range(4):
+        path = with_flips(whole, seed, 6)
+        frames, report = read(path)
+        for number, frame in enumerate(frames, 1):
+            rest, reported = read(path, after=Position.of(frame))
+            # What a decoder fills lost areas with may differ from one time to the next.
+            assert [all_of(frame)[:-1] for frame in rest] == [all_of(frame)[:-1] for frame in frames[number:]]
+            assert reported == report
+
+
+def test_reading_on_does_not_decode_what_was_read(tmp_path: Path) -> None:
+    path = encode(tmp_path / "a.mp4", moving_face(24, 64, 48), options={"g": "8", "bf": "0"})
+    frames, _ = read(path)
+    data = bytearray(path.read_bytes())
+    begin = data.index(b"mdat") + 4
+    data[begin : begin + 100] = bytes(100)
+    path.write_bytes(data)
+    assert read(path)[1].damaged
+    rest, report = read(path, after=Position.of(frames[12]))
+    assert [all_of(frame) for frame in rest] == [all_of(frame) for frame in frames[13:]]
+    assert not report.problems
+
+
+def test_reading_on_in_pictures(tmp_path: Path) -> None:
+    for name in ("p1.png", "p2.png", "p3.png", "p4.png"):
+        encode_png(tmp_path / name)
+    assert_reads_on(tmp_path)
+    (tmp_path / "p2.png").write_text("no picture")
     (tmp_path / "p4.png").write_text("no picture")
-    (tmp_path / "notes.txt").write_text("passed over")
-    frames, report = read(tmp_path)
-    assert [frame.file for frame in frames] == ["p1.png", "p2.png", "p3.png", "p4.png", "p9.jpg", "p10.png"]
-    assert [frame.corrupt for frame in frames] == [False, False, False, True, False, False]
-    assert report.problems == ["p4.png cannot be decoded"]
-    for frame in frames:
-        assert frame.time_s is None
-        if frame.image is not None and frame.file != "p9.jpg":
-            wanted = (
-                portrait()
-                if frame.file != "p1.png"
-                else cv2.cvtColor(cv2.cvtColor(portrait(), cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
-            )
-            assert np.abs(frame.image.astype(int) - wanted).max() <= 1
+    assert read(tmp_path)[1].problems == ["damaged frames: 2", "p2.png cannot be decoded"]
+    assert_reads_on(tmp_path)
 
 
-def test_no_picture_can_be_decoded(tmp_path: Path) -> None:
-    path = tmp_path / "a.png"
-    path.write_text("no picture")
-    with pytest.raises(DecodeError, match=r"a\.png cannot be decoded"):
-        read(path)
+def encode_png(path: Path) -> None:
+    path.write_bytes(cv2.imencode(".png", landscape(64, 48))[1].tobytes())
+
+
+@pytest.fixture(scope="module")
+def uneven(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("uneven") / "a.mp4"
+    return encode(path, moving_face(24, 64, 48), times=UNEVEN, options=OPEN)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    every=st.integers(1, 5),
+    fps=st.sampled_from([0, 0.5, 2, 7.5, 30]),
+    start=st.integers(0, 300),
+    length=st.integers(0, 300),
+)
+def test_what_is_sampled(uneven: Path, every: int, fps: float, start: int, length: int) -> None:
+    start_s, end_s = start / 100, (start + length) / 100 if length else 0.0
+    within = [time for time in times_of(read(uneven)[0]) if start_s <= time <= (end_s or math.inf)]
+    wanted: list[tuple[int, float]] = []
+    for index, time in enumerate(within):
+        # One frame at most in every beat of the clock.
+        free = not wanted or not fps or math.floor(time * fps) > math.floor(wanted[-1][1] * fps)
+        if index % every == 0 and free:
+            wanted.append((index, time))
+    sampling = SamplingSettings(every=every, fps=fps, start_s=start_s, end_s=end_s)
+    if not wanted:
+        with pytest.raises(DecodeError, match=r"a\.mp4 has no frame from"):
+            read(uneven, sampling)
+        return
+    assert [(frame.index, frame.time_s) for frame in read(uneven, sampling)[0]] == wanted
+
+
+@pytest.mark.parametrize("suffix", ["mp4", "ts", "avi"])
+def test_beginning_and_ending_on_the_way(tmp_path: Path, suffix: str) -> None:
+    path = encode(tmp_path / f"a.{suffix}", moving_face(50, 64, 48), options={"g": "10"})
+    whole, _ = read(path)
+    for begin, end in ((0, 9), (7, 30), (10, 10), (20, 49)):
+        sampling = SamplingSettings(start_s=begin / 25, end_s=end / 25)
+        frames, report = read(path, sampling)
+        assert [frame.index for frame in frames] == list(range(end - begin + 1))
+        assert [all_of(frame)[1:] for frame in frames] == [
+            all_of(frame)[1:] for frame in whole[begin : end + 1]
+        ]
+        assert not report.problems
+
+
+@pytest.mark.parametrize(
+    ("sampling", "message"),
+    [
+        (SamplingSettings(start_s=5), r"a\.mp4 has no frame from 5 s to its end$"),
+        (SamplingSettings(start_s=math.inf), "has no frame from inf s to its end$"),
+        (SamplingSettings(start_s=0.5, end_s=0.25), r"has no frame from 0\.5 s to 0\.25 s$"),
+        (SamplingSettings(start_s=0.21, end_s=0.22), r"has no frame from 0\.21 s to 0\.22 s$"),
+    ],
+)
+def test_no_frame_between_beginning_and_end(tmp_path: Path, sampling: SamplingSettings, message: str) -> None:
+    path = encode(tmp_path / "a.mp4", moving_face(20, 64, 48))
+    with pytest.raises(DecodeError, match=message):
+        read(path, sampling)
+
+
+def test_damage_before_the_beginning_does_not_count(tmp_path: Path) -> None:
+    path = with_flips(encode(tmp_path / "a.ts", moving_face(60), options={"g": "10"}), 0, 300)
+    assert read(path)[1].damaged
+    frames, report = read(path, SamplingSettings(start_s=2))
+    assert len(frames) == 10
+    assert not report.problems

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+import json
+import os
+from pathlib import Path, PurePosixPath
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fer_batch.annotation.sources import find_sources, natural_key
+from fer_batch.annotation.sources import find_sources, natural_key, readable
 from fer_batch.errors import SourceOpenError, UsageError
 
 
@@ -60,8 +62,9 @@ def test_the_same_file_named_twice_is_done_once(tmp_path: Path) -> None:
 
 
 def test_patterns(tmp_path: Path) -> None:
-    touch(tmp_path, "a1.mp4", "a2.mp4", "b.mp4")
+    touch(tmp_path, "a1.mp4", "a2.mp4", "b.mp4", "a.txt", "ab/c.mp4")
     assert names(tmp_path, "a*.mp4") == ["a1", "a2"]
+    assert names(tmp_path, "a*") == ["a1", "a2", "c"]
 
 
 def test_a_file_whose_name_looks_like_a_pattern_is_that_file(tmp_path: Path) -> None:
@@ -70,9 +73,80 @@ def test_a_file_whose_name_looks_like_a_pattern_is_that_file(tmp_path: Path) -> 
 
 
 def test_odd_names(tmp_path: Path) -> None:
-    odd = ["ünïcødé 影片.mp4", "with, comma.mp4", "new\nline.mp4", "x" * 200 + ".mp4"]
-    touch(tmp_path, *(f"s/{name}" for name in odd))
-    assert set(names(tmp_path, "s")) == {name.removesuffix(".mp4") for name in odd}
+    odd = {
+        "ünïcødé 影片": "ünïcødé 影片",
+        "with, comma": "with, comma",
+        "100%": "100%",
+        "new\nline": "new%0Aline",
+        "caf\udce9": "caf%E9",
+        "dots..": "dots.%2E",
+        "space ": "space%20",
+        "x" * 200: "x" * 200,
+    }
+    touch(tmp_path, *(f"s/{name}.mp4" for name in odd))
+    assert sorted(names(tmp_path, "s")) == sorted(odd.values())
+
+
+def test_names_that_are_no_folder_of_their_own(tmp_path: Path) -> None:
+    touch(tmp_path, "..mp4", "...mp4", ".hidden.mp4")
+    assert names(tmp_path, "..mp4", "...mp4", ".hidden.mp4") == ["%2E", ".%2E", ".hidden"]
+
+
+def test_names_that_look_like_something_else_of_the_results(tmp_path: Path) -> None:
+    touch(tmp_path, "s/a.mp4", "s/a.partial.mp4", "s/a.begun/b.mp4", "s/b.Partial/c.mp4", "s/summary.csv.mp4")
+    assert names(tmp_path, "s") == ["a", "a%2Epartial", "summary%2Ecsv", "a%2Ebegun/b", "b%2EPartial/c"]
+
+
+def test_long_names_are_cut_and_told_apart(tmp_path: Path) -> None:
+    long, wide = "x" * 230, "影" * 80
+    touch(tmp_path, f"s/{long}1.mp4", f"s/{long}2.mp4", f"s/{wide}/a.mp4", f"s/{wide}/b.mp4")
+    found = names(tmp_path, "s")
+    assert len(set(found)) == 4
+    assert all(len(part.encode()) <= 200 for name in found for part in name.split("/"))
+    assert found[0].startswith("x" * 190)
+    assert found[2].startswith("影" * 60)
+    assert PurePosixPath(found[2]).parent == PurePosixPath(found[3]).parent
+    assert names(tmp_path, "s") == found
+
+
+def test_names_that_look_alike_are_told_apart(tmp_path: Path) -> None:
+    touch(tmp_path, "a/caf\udce9.mp4", "a/caf%E9.mp4", "b/e\u0301.mp4", "c/\u00e9.mp4")
+    found = names(tmp_path, "a", "b", "c")
+    assert len({name.rsplit("-", 1)[1] for name in found}) == 4
+
+
+@given(st.text(st.characters(codec=None), min_size=1))
+def test_readable_names_are_valid_text_on_one_line(name: str) -> None:
+    text = readable(name)
+    assert text.encode().decode() == text
+    assert "\n" not in text
+    assert readable(text) == text
+
+
+def test_what_cannot_be_read_is_a_source_too(tmp_path: Path) -> None:
+    touch(tmp_path, "s/pictures/a.png")
+    (tmp_path / "s" / "gone.mp4").symlink_to("nowhere.mp4")
+    (tmp_path / "s" / "loop.mp4").symlink_to("loop.mp4")
+    (tmp_path / "s" / "pictures" / "b.png").symlink_to("nowhere.png")
+    found = find_sources([tmp_path / "s"], leave_out=tmp_path / "out")
+    assert [source.name for source in found] == ["gone", "loop", "pictures"]
+    assert [path.name for path in found[2].pictures] == ["a.png", "b.png"]
+    before = [json.dumps(source.identity()) for source in found]
+    (tmp_path / "s" / "nowhere.mp4").write_text("here again")
+    (tmp_path / "s" / "pictures" / "nowhere.png").write_text("here again")
+    after = [json.dumps(source.identity()) for source in found]
+    assert [old == new for old, new in zip(before, after, strict=True)] == [False, True, False]
+    assert names(tmp_path, "s/loop.mp4") == ["loop"]
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may list everything")
+def test_a_folder_that_cannot_be_listed_is_a_source(tmp_path: Path) -> None:
+    touch(tmp_path, "s/a.mp4", "s/locked/b.mp4")
+    (tmp_path / "s" / "locked").chmod(0)
+    found = find_sources([tmp_path / "s"], leave_out=tmp_path / "out")
+    assert [source.name for source in found] == ["a", "locked"]
+    assert found[1].identity()["files"] == 0
+    (tmp_path / "s" / "locked").chmod(0o700)
 
 
 def test_a_loop_of_links_ends(tmp_path: Path) -> None:
@@ -85,16 +159,22 @@ def test_results_inside_a_source_are_not_read_again(tmp_path: Path) -> None:
     touch(tmp_path, "s/a.mp4", "s/out/a/overlay.mp4")
     found = find_sources([tmp_path / "s"], leave_out=tmp_path / "s" / "out")
     assert [source.name for source in found] == ["a"]
+    with pytest.raises(UsageError, match=r"no video and no picture in .*s, the results' folder .*s left out"):
+        find_sources([tmp_path / "s"], leave_out=tmp_path / "s")
 
 
 def test_hidden_files_are_passed_over(tmp_path: Path) -> None:
-    touch(tmp_path, "s/a.mp4", "s/._a.mp4", "s/.cache/b.mp4")
-    assert names(tmp_path, "s") == ["a"]
+    touch(tmp_path, "s/a.mp4", "s/._a.mp4", "s/.cache/b.mp4", "s/p/a.png", "s/p/._a.png")
+    found = find_sources([tmp_path / "s"], leave_out=tmp_path / "out")
+    assert [source.name for source in found] == ["a", "p"]
+    assert [path.name for path in found[1].pictures] == ["a.png"]
 
 
 def test_nothing_there(tmp_path: Path) -> None:
     with pytest.raises(SourceOpenError, match="gone does not exist"):
         names(tmp_path, "gone")
+    with pytest.raises(SourceOpenError, match="xxx cannot be read: File name too long"):
+        names(tmp_path, "x" * 300)
     touch(tmp_path, "notes.txt", "empty/readme")
     with pytest.raises(UsageError, match="neither a video nor a picture"):
         names(tmp_path, "notes.txt")

@@ -6,6 +6,7 @@ import json
 import signal
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 from processes import run, stop_when
 from videos import encode, landscape, moving_face
@@ -19,7 +20,8 @@ RESULTS = ("faces.csv", "faces.parquet", "frames.csv", "frames.parquet")
 def footage(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("footage")
     encode(folder / "a.mp4", moving_face(40))
-    encode(folder / "b.mp4", moving_face(300))
+    back_and_forth = moving_face(60, 160, 96) + moving_face(60, 160, 96)[::-1]
+    encode(folder / "b.mp4", back_and_forth * 22)  # several parts
     return folder
 
 
@@ -38,7 +40,16 @@ def contents(out: Path) -> dict[str, object]:
     return tables | manifests | {"summary": (out / "summary.csv").read_bytes()}
 
 
-@pytest.mark.parametrize("moment", ["a.partial/frames.csv", "b.partial/frames.parquet"])
+@pytest.mark.parametrize(
+    "moment",
+    [
+        "a.begun/parts/000000.frames.parquet",
+        "b.begun/parts/000000.faces.parquet",
+        "b.begun/parts/000000.json",
+        "b.begun/parts/000001.json",
+        "b.begun/faces.csv",
+    ],
+)
 def test_killed_and_started_again_it_ends_as_if_undisturbed(
     footage: Path, undisturbed: Path, tmp_path: Path, moment: str
 ) -> None:
@@ -49,16 +60,19 @@ def test_killed_and_started_again_it_ends_as_if_undisturbed(
     again = run(*arguments)
     assert again.returncode == 0
     assert contents(tmp_path / "out") == contents(undisturbed)
-    assert not list((tmp_path / "out").rglob("*.partial"))
+    assert not [path for path in (tmp_path / "out").rglob("*") if path.suffix in {".partial", ".begun"}]
 
 
 def test_ctrl_c_ends_with_130_one_line_and_what_was_finished(footage: Path, tmp_path: Path) -> None:
     arguments = ("annotate", footage, "--out", tmp_path)
-    code, stderr = stop_when((tmp_path / "b.partial").exists, *arguments, by=signal.SIGINT)
+    code, stderr = stop_when(
+        (tmp_path / "b.begun" / "parts" / "000000.json").exists, *arguments, by=signal.SIGINT
+    )
     assert code == 130
     assert stderr == "fer-batch: interrupted; what was finished is kept\n"
     assert (tmp_path / "a" / "manifest.json").is_file()
     assert not (tmp_path / "b").exists()
+    assert pq.read_metadata(tmp_path / "b.begun" / "parts" / "000000.frames.parquet").num_rows == 1024
 
 
 def test_second_run_json_and_dry_run(footage: Path, undisturbed: Path) -> None:
@@ -93,6 +107,11 @@ def test_partial_and_failed_sources_exit_with_3_and_are_listed(tmp_path: Path) -
             "sampling.every is 0, must be greater than or equal to 1",
         ),
         (["{here}", "--out", "o", "--config", "gone.toml"], 2, "settings file gone.toml does not exist"),
+        (["{here}", "--out", "o", "--detect-size", "big"], 2, "give `auto` or a number of pixels"),
+        (["{here}", "--out", "o", "--detect-size", "8"], 2, "detection.size"),
+        (["{here}", "--out", "o", "--mask", "1,2,3"], 2, "give X,Y,WIDTH,HEIGHT"),
+        (["{here}", "--out", "o", "--mask", "0,0,0,5"], 2, "privacy.masks"),
+        (["{here}", "--out", "o", "--backend", "onnx", "--device", "cuda"], 2, "no video"),
     ],
 )
 def test_what_cannot_be_is_one_clear_line(

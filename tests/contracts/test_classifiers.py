@@ -7,13 +7,22 @@ import pytest
 
 from fer_batch.errors import ModelError
 from fer_batch.inference.classifier import Classifier
+from fer_batch.inference.session import Runtime
 from fer_batch.model.onnx_file import default_model, load_card
 from fer_batch.settings import Head
 
+HEADS: list[Head] = ["fer2013", "crowd"]
+BACKENDS = [Runtime("onnx"), Runtime("torch")]
 
-@pytest.fixture(scope="module", params=["fer2013", "crowd"])
-def classifier(request: pytest.FixtureRequest) -> Classifier:
-    return Classifier(default_model(), head=request.param, batch_size=4)
+
+@pytest.fixture(scope="module", params=BACKENDS, ids=lambda runtime: runtime.backend)
+def runtime(request: pytest.FixtureRequest) -> Runtime:
+    return request.param
+
+
+@pytest.fixture(scope="module", params=HEADS)
+def classifier(request: pytest.FixtureRequest, runtime: Runtime) -> Classifier:
+    return Classifier(default_model(), head=request.param, batch_size=4, runtime=runtime)
 
 
 @pytest.fixture(scope="module")
@@ -33,6 +42,14 @@ def test_batches_change_nothing_but_rounding(classifier: Classifier, crops: np.n
     together = classifier.probabilities(crops)
     alone = np.concatenate([classifier.probabilities(crop[None]) for crop in crops])
     np.testing.assert_allclose(together, alone, atol=1e-5)
+
+
+@pytest.mark.parametrize("head", HEADS)
+def test_backends_answer_the_same(crops: np.ndarray, head: Head) -> None:
+    wanted, found = (
+        Classifier(default_model(), head=head, runtime=runtime).probabilities(crops) for runtime in BACKENDS
+    )
+    np.testing.assert_allclose(found, wanted, atol=1e-5)
 
 
 def test_no_crops_give_no_rows(classifier: Classifier) -> None:

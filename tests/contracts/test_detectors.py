@@ -13,12 +13,24 @@ from skimage.data import astronaut
 from videos import FACE, landscape
 
 from fer_batch.inference.detector import DETECTORS, Detector, YuNet, resolve_detector
+from fer_batch.inference.picture import ArrayPicture
+from fer_batch.inference.session import Runtime
 from fer_batch.settings import DetectionSettings
+
+FULL_SIZE = DetectionSettings(size=640)
+
+
+BACKENDS = [Runtime("onnx"), Runtime("torch")]
 
 
 @pytest.fixture(scope="module", params=DETECTORS)
-def detector(request: pytest.FixtureRequest) -> Detector:
-    return YuNet(resolve_detector(request.param), DetectionSettings())
+def model(request: pytest.FixtureRequest) -> Path:
+    return resolve_detector(request.param)
+
+
+@pytest.fixture(scope="module", params=BACKENDS, ids=lambda runtime: runtime.backend)
+def detector(request: pytest.FixtureRequest, model: Path) -> Detector:
+    return YuNet(model, FULL_SIZE, request.param)
 
 
 def test_finds_the_face_where_it_is(detector: Detector) -> None:
@@ -71,15 +83,45 @@ def test_scores_fall_and_stand_above_the_threshold(detector: Detector) -> None:
     assert scores[0] >= scores[1] >= DetectionSettings().threshold
 
 
+def test_batches_find_what_single_pictures_do(detector: Detector) -> None:
+    image = astronaut()
+    images = [image, landscape(), np.ascontiguousarray(image[:, ::-1]), image[:300, :300], image]
+    together = detector.detect_batch([ArrayPicture(image) for image in images])
+    assert [len(found) for found in together] == [1, 0, 1, 1, 1]
+    for found, alone in zip(together, map(detector.detect, images), strict=True):
+        np.testing.assert_allclose(found.boxes, alone.boxes, atol=1e-2)
+        np.testing.assert_allclose(found.scores, alone.scores, atol=1e-4)
+    assert detector.detect_batch([]) == []
+
+
+def test_backends_find_the_same(model: Path) -> None:
+    crowd = np.concatenate([astronaut(), astronaut()[::2, ::-2].repeat(2, 0)], 1)
+    wanted, found = (YuNet(model, FULL_SIZE, runtime).detect(crowd) for runtime in BACKENDS)
+    assert len(wanted) == 2
+    np.testing.assert_allclose(found.boxes, wanted.boxes, atol=1e-2)
+    np.testing.assert_allclose(found.landmarks, wanted.landmarks, atol=1e-2)
+    np.testing.assert_allclose(found.scores, wanted.scores, atol=1e-5)
+
+
+def test_auto_shrinks_to_what_the_smallest_wanted_face_needs(model: Path) -> None:
+    image = np.zeros((900, 1200, 3), np.uint8)
+    face = astronaut()[20:220, 120:320]
+    for height, corner in ((300, 20), (60, 700)):  # the face takes a bit over half of the square
+        patch = cv2.resize(face, (height, height), interpolation=cv2.INTER_AREA)
+        image[corner : corner + height, corner : corner + height] = patch
+    assert len(YuNet(model, DetectionSettings(min_face=30)).detect(image)) == 2
+    (large,) = YuNet(model, DetectionSettings(min_face=170)).detect(image).boxes
+    assert large[3] < 320
+
+
 def opencv(model: Path, image: NDArray[np.uint8]) -> NDArray[np.float32]:
     reference = cv2.FaceDetectorYN.create(str(model), "", image.shape[1::-1], 0.6, 0.3)
     found = reference.detect(cv2.cvtColor(image, cv2.COLOR_RGB2BGR))[1]
     return np.empty((0, 15), np.float32) if found is None else found
 
 
-def test_agrees_with_opencvs_own_yunet() -> None:
-    model = resolve_detector("yunet")
-    detector = YuNet(model, DetectionSettings())
+def test_agrees_with_opencvs_own_yunet(model: Path) -> None:
+    detector = YuNet(model, FULL_SIZE)
     for image in (astronaut(), np.ascontiguousarray(astronaut()[:320, 100:420])):
         wanted, found = opencv(model, image), detector.detect(image)
         np.testing.assert_allclose(found.boxes[:, :2], wanted[:, :2], atol=0.05)

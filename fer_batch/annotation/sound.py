@@ -1,0 +1,183 @@
+"""The sound of a video beside pictures that were encoded anew."""
+
+from __future__ import annotations
+
+import heapq
+import math
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from fractions import Fraction
+from itertools import chain
+from pathlib import Path
+from typing import TypeAlias, cast
+
+import av
+from av.audio.resampler import AudioResampler
+from av.container import InputContainer, OutputContainer
+from av.error import FFmpegError
+from av.format import Flags
+from av.stream import Disposition
+
+from fer_batch.settings import SamplingSettings
+
+_COPIED = frozenset({"aac", "ac3", "alac", "eac3", "mp3", "opus"})
+"""Codecs that players expect inside MP4."""
+_ENCODER = "aac"
+"""What makes the sound of all others."""
+_RATE = 48_000
+"""Samples a second, where the encoder does not know the source's rate."""
+_LEAD_IN_S = Fraction(1, 10)
+"""What decoders need of the sound before a cut, and players do not play: Opus asks for 80 ms."""
+_SET_BACK_S = Fraction(1)
+"""A clock that goes back by more was set back."""
+
+
+def add_sound(silent: Path, source: Path, sampling: SamplingSettings, path: Path) -> None:
+    """Put the pictures of one file and the sound of another into one MP4 file.
+
+    Sound is copied as it is where MP4 takes it, else encoded. What is damaged is left out, all of it if
+    need be; then, and where there is no sound, the pictures are moved to `path` as they are.
+
+    Args:
+        silent: MP4 file with the pictures, whose time 0 is `sampling.start_s`; gone afterwards.
+        source: video with the sound.
+        sampling: which part of the video was read.
+        path: of the file to write.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    for take in (_copy, _encode):
+        # Muxer and encoder refuse sound that is damaged, or described wrongly, with errors of many kinds
+        # and at any packet. A full disk is an OSError, and no fault of the sound.
+        try:
+            _join(silent, source, sampling, path, take)
+        except OSError:
+            raise
+        except (FFmpegError, ValueError):
+            continue
+        silent.unlink()
+        return
+    silent.replace(path)
+
+
+@dataclass(frozen=True)
+class _Sound:
+    """A stream of sound, and which part of it is wanted."""
+
+    container: InputContainer
+    stream: av.AudioStream
+    sampling: SamplingSettings
+    pictures_s: Fraction
+    """When the pictures start, by the clock of the file."""
+
+    @classmethod
+    def of(cls, container: InputContainer, sampling: SamplingSettings) -> _Sound:
+        """The sound that belongs to a file's pictures.
+
+        Raises:
+            ValueError: there is none, or none that can be decoded.
+        """
+        videos = (s for s in container.streams.video if not s.disposition & Disposition.attached_pic)
+        pictures = next(videos)
+        stream = cast(av.AudioStream | None, container.streams.best("audio", pictures))
+        if stream is None or stream.codec_context is None or not (stream.time_base and pictures.time_base):
+            raise ValueError("there is no sound")
+        return cls(container, stream, sampling, (pictures.start_time or 0) * pictures.time_base)
+
+    def packets(self) -> Iterator[av.Packet[av.AudioStream]]:
+        """The wanted packets, with times since the cut's start, as far as the file can be read."""
+        cut_s, end_s = Fraction(self.sampling.start_s), Fraction(self.sampling.end_s)
+        start, length = self._ticks(self.pictures_s + cut_s), self._ticks(end_s - cut_s)
+        lead_in, set_back = self._ticks(_LEAD_IN_S), self._ticks(_SET_BACK_S)
+        # Where a clock may be set back on the way, as in transport streams, a time is not a place.
+        if cut_s and not self.container.format.flags & Flags.ts_discont.value:
+            with suppress(FFmpegError):  # then it is read from the beginning, which is as right
+                self.container.seek(start - lead_in, stream=self.stream)
+        following = -math.inf
+        with suppress(FFmpegError, OSError):
+            for packet in self.container.demux(self.stream):
+                stated = packet.pts if packet.pts is not None else packet.dts
+                if stated is None or packet.is_corrupt:
+                    continue
+                time = stated - start
+                if time < following - set_back:
+                    # Recordings were joined: the next one's sound follows, as its pictures do.
+                    start, time = stated - int(following), int(following)
+                following = time + (packet.duration or 0)
+                if end_s and time >= length:
+                    return
+                if following > -lead_in:
+                    packet.pts = packet.dts = time
+                    yield packet
+
+    def _ticks(self, seconds: Fraction) -> int:
+        return round(seconds / cast(Fraction, self.stream.time_base))
+
+
+_Take: TypeAlias = Callable[[_Sound, OutputContainer], Iterator[av.Packet]]
+"""Adds a stream of sound to a file, and gives its packets."""
+
+
+def _copy(sound: _Sound, container: OutputContainer) -> Iterator[av.Packet]:
+    codec = sound.stream.codec_context.codec.canonical_name
+    if codec not in _COPIED:
+        raise ValueError(f"players do not expect {codec} in MP4")
+    return _rising(sound.packets(), container.add_stream_from_template(sound.stream))
+
+
+def _encode(sound: _Sound, container: OutputContainer) -> Iterator[av.Packet]:
+    rates = av.Codec(_ENCODER, "w").audio_rates or []
+    rate = sound.stream.rate if sound.stream.rate in rates else _RATE
+    layout = "mono" if sound.stream.channels == 1 else "stereo"
+    stream = cast(av.AudioStream, container.add_stream(_ENCODER, rate=rate, layout=layout))
+    return _rising(_encoded(sound, stream), stream)
+
+
+def _encoded(sound: _Sound, stream: av.AudioStream) -> Iterator[av.Packet]:
+    shape, resampler = None, None
+    for packet in sound.packets():
+        try:
+            frames = packet.decode()
+        except FFmpegError:
+            continue
+        for frame in frames:
+            # Broadcasts change from stereo to surround and back; a resampler knows one shape.
+            found = frame.format.name, frame.layout.name, frame.sample_rate
+            if resampler is None or found != shape:
+                shape, resampler = found, AudioResampler(stream.format, stream.layout, stream.rate)
+            for resampled in resampler.resample(frame):
+                yield from stream.encode(resampled)
+    yield from stream.encode(None)
+
+
+def _join(silent: Path, source: Path, sampling: SamplingSettings, path: Path, take: _Take) -> None:
+    with (
+        # FFmpeg takes what stands before a colon for a protocol, but not in absolute paths.
+        av.open(str(source.absolute()), metadata_errors="replace") as heard,
+        av.open(str(silent.absolute())) as seen,
+        av.open(str(path.absolute()), "w") as joined,
+    ):
+        pictures = joined.add_stream_from_template(seen.streams.video[0])
+        sound = take(_Sound.of(heard, sampling), joined)
+        first = next(sound, None)
+        if first is None:
+            raise ValueError("there is no sound in this part")
+        packets = _rising(seen.demux(video=0), pictures), chain([first], sound)
+        for packet in heapq.merge(*packets, key=_time_s):
+            joined.mux(packet)
+
+
+def _rising(packets: Iterable[av.Packet], stream: av.AudioStream | av.VideoStream) -> Iterator[av.Packet]:
+    """The packets, now of `stream`; those whose time does not rise, which no muxer takes, are left out."""
+    last = None
+    for packet in packets:
+        if packet.dts is not None and (last is None or packet.dts > last):
+            last = packet.dts
+            packet.stream = stream
+            yield packet
+
+
+def _time_s(packet: av.Packet) -> float:
+    return float((packet.dts or 0) * packet.time_base)

@@ -1,0 +1,91 @@
+"""A video's frame as the decoder left it, converted where and when it is looked at."""
+
+from __future__ import annotations
+
+import threading
+from typing import cast
+
+import av
+import cv2
+import numpy as np
+from av.video.reformatter import ColorRange, VideoReformatter
+from numpy.typing import NDArray
+
+from fer_batch.inference.picture import ArrayPicture, shrunk
+
+_LUMA_FIRST = frozenset({"yuv420p", "yuv422p", "yuv444p", "yuvj420p", "yuvj422p", "yuvj444p", "nv12", "nv21"})
+"""Formats whose first plane is brightness, a byte a pixel."""
+_LEVELS = np.arange(256)
+_FULL_RANGE = np.clip((_LEVELS - 16) * (255 / 219), 0, 255).round().astype(np.uint8)
+"""Brightness as video has it, 16 black to 235 white, as pictures have it (ITU-R BT.601 and BT.709)."""
+
+_converters = threading.local()
+
+
+class VideoPicture:
+    """A decoded frame that needs no turning.
+
+    Raises:
+        ValueError: its format has no plane of brightness; see `can_show`.
+    """
+
+    def __init__(self, frame: av.VideoFrame) -> None:
+        if not self.can_show(frame):
+            raise ValueError(f"{frame.format.name} has no plane of brightness")
+        self._frame = frame
+
+    @staticmethod
+    def can_show(frame: av.VideoFrame) -> bool:
+        """Whether the frame's format is one of those that can be looked at without converting them."""
+        return frame.format.name in _LUMA_FIRST
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width in pixels."""
+        return self._frame.height, self._frame.width
+
+    def rgb(self, size: tuple[int, int] | None = None) -> NDArray[np.uint8]:
+        """See `Picture.rgb`."""
+        if size is None or size == self.size:
+            return converted(self._frame)
+        if (
+            self._frame.format.name == "yuv420p"
+            and not self._is_full_range
+            and not (size[0] % 2 or size[1] % 2)
+        ):
+            return self._shrunk_first(*size)
+        return ArrayPicture(converted(self._frame)).rgb(size)
+
+    def gray(self, rows: slice, columns: slice) -> NDArray[np.uint8]:
+        """See `Picture.gray`."""
+        part = np.ascontiguousarray(self._plane(0)[rows, columns])
+        return part if self._is_full_range else cv2.LUT(part, _FULL_RANGE).astype(np.uint8, copy=False)
+
+    @property
+    def _is_full_range(self) -> bool:
+        return self._frame.color_range == ColorRange.JPEG or self._frame.format.name.startswith("yuvj")
+
+    def _plane(self, number: int) -> NDArray[np.uint8]:
+        plane = self._frame.planes[number]
+        lines = np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)
+        return lines[: plane.height, : plane.width]
+
+    def _shrunk_first(self, height: int, width: int) -> NDArray[np.uint8]:
+        """Colour of an even size, out of planes that were shrunk: much less to convert."""
+        sizes = ((height, width), (height // 2, width // 2), (height // 2, width // 2))
+        planes = [shrunk(self._plane(number), size).ravel() for number, size in enumerate(sizes)]
+        stacked = np.concatenate(planes).reshape(-1, width)
+        return cv2.cvtColor(stacked, cv2.COLOR_YUV2RGB_I420).astype(np.uint8, copy=False)
+
+
+def converted(frame: av.VideoFrame) -> NDArray[np.uint8]:
+    """A frame of any format as RGB: uint8 [H, W, 3].
+
+    Raises:
+        FFmpegError, ValueError: it cannot be converted.
+    """
+    # A converter keeps its tables for the next frame, which take longer to make than a frame to convert;
+    # threads must not share one.
+    if not hasattr(_converters, "own"):
+        _converters.own = VideoReformatter()
+    return cast(NDArray[np.uint8], _converters.own.reformat(frame, format="rgb24").to_ndarray())

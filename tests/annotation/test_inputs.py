@@ -1,0 +1,440 @@
+"""Whatever people have: pictures and videos of every kind, with odd names, and what only looks like them."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+import struct
+import zlib
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import cv2
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv
+import pytest
+from av.stream import Disposition
+from numpy.typing import NDArray
+from PIL import Image, ImageOps
+from videos import encode, landscape, moving_face, portrait
+
+from fer_batch.annotation.decode import DecodeReport, read_frames
+from fer_batch.annotation.frames import Frame
+from fer_batch.annotation.sources import Source, find_sources
+from fer_batch.errors import DecodeError, SourceOpenError
+from fer_batch.settings import SamplingSettings
+from fer_batch.storage import atomic_folder, read_json, write_json
+
+
+def read(path: Path) -> tuple[list[Frame], DecodeReport]:
+    """What is read of a file or folder that is the only thing named."""
+    (source,) = find_sources([path], leave_out=path.parent / "out")
+    report = DecodeReport()
+    return list(read_frames(source, SamplingSettings(), report)), report
+
+
+def picture(path: Path) -> NDArray[np.uint8]:
+    """The one picture that a file shows."""
+    (frame,), report = read(path)
+    assert not report.problems
+    assert frame.image is not None
+    assert frame.image.dtype == np.uint8
+    return frame.image
+
+
+def difference(found: NDArray[np.uint8], wanted: NDArray[np.uint8]) -> float:
+    assert found.shape == wanted.shape
+    return float(np.abs(found.astype(int) - wanted).mean())
+
+
+def gray(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    return cv2.cvtColor(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB).astype(np.uint8)
+
+
+# Videos
+
+
+@pytest.mark.parametrize("rotation", [0, 90, 180, 270])
+@pytest.mark.parametrize("mirrored", [False, True])
+def test_videos_are_upright(tmp_path: Path, rotation: int, mirrored: bool) -> None:
+    upright = portrait()
+    stored = np.rot90(upright[:, ::-1] if mirrored else upright, -rotation // 90)
+    path = encode(tmp_path / "a.mp4", [np.ascontiguousarray(stored)], rotation=rotation, mirrored=mirrored)
+    assert difference(picture(path), upright) < 6
+
+
+@pytest.mark.parametrize(
+    ("suffix", "codec", "pix_fmt", "options"),
+    [
+        ("mp4", "libx264", "yuvj420p", {}),
+        ("mp4", "libx264", "yuv444p", {}),
+        ("mp4", "libx264", "yuv420p10le", {}),
+        ("mp4", "libx264", "gray", {"x264-params": "fullrange=on"}),
+        ("mkv", "ffv1", "gray16le", {}),
+        ("mkv", "ffv1", "yuva420p", {}),
+        ("mkv", "ffv1", "bgr0", {}),
+        ("avi", "mjpeg", "yuvj422p", {}),
+        ("mov", "prores_ks", "yuva444p10le", {}),
+        ("webm", "libvpx-vp9", "yuva420p", {}),
+    ],
+)
+def test_videos_of_every_depth_and_range(
+    tmp_path: Path, suffix: str, codec: str, pix_fmt: str, options: dict[str, str]
+) -> None:
+    image = portrait()
+    path = encode(tmp_path / f"a.{suffix}", [image], codec=codec, pix_fmt=pix_fmt, options=options)
+    assert difference(picture(path), gray(image) if "gray" in pix_fmt else image) < 6
+
+
+@pytest.mark.parametrize(
+    ("codec", "pix_fmt", "width", "height"),
+    [
+        ("libvpx-vp9", "yuv420p", 321, 181),
+        ("ffv1", "yuv420p", 321, 181),
+        ("libx264", "yuv444p", 321, 181),
+        ("libvpx-vp9", "yuv420p", 17, 97),
+        ("libx264", "yuv420p", 3840, 2160),
+    ],
+)
+def test_videos_of_every_size(tmp_path: Path, codec: str, pix_fmt: str, width: int, height: int) -> None:
+    images = [portrait(width, height), landscape(width, height)]
+    frames, report = read(encode(tmp_path / "a.mkv", images, codec=codec, pix_fmt=pix_fmt))
+    assert not report.problems
+    for frame, image in zip(frames, images, strict=True):
+        assert frame.image is not None
+        assert difference(frame.image, image) < 8
+
+
+def test_a_video_that_opencv_wrote(tmp_path: Path) -> None:
+    path = tmp_path / "a.avi"
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 10, (320, 180))
+    for image in moving_face(5):
+        writer.write(cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
+    writer.release()
+    frames, report = read(path)
+    assert [frame.time_s for frame in frames] == [0, 0.1, 0.2, 0.3, 0.4]
+    assert not report.problems
+
+
+def boxes(data: bytes) -> list[bytes]:
+    """The boxes of an MP4, or those inside one of its boxes."""
+    found = []
+    while data:
+        size = int.from_bytes(data[:4], "big")
+        found.append(data[:size])
+        data = data[size:]
+    return found
+
+
+def with_cover(path: Path, sound: bool) -> Path:
+    """An MP4 with a cover before its video, or before its sound."""
+    cover = cv2.imencode(".jpg", landscape(64, 48))[1].tobytes()
+    with av.open(str(path), "w") as container:
+        if sound:
+            main = container.add_stream("aac", rate=8000, layout="mono")
+        else:
+            main = container.add_stream("libx264", rate=25)
+            main.width, main.height, main.pix_fmt = 64, 48, "yuv420p"
+        stream = container.add_stream("mjpeg")
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuvj420p"
+        stream.disposition = Disposition.attached_pic
+        container.start_encoding()
+        packet = av.Packet(cover)
+        packet.stream, packet.pts, packet.dts, packet.time_base = stream, 0, 0, Fraction(1, 25)
+        packet.is_keyframe = True
+        container.mux(packet)
+        for index, image in enumerate(moving_face(4, 64, 48)):
+            if sound:
+                frame = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), "fltp", "mono")
+                frame.sample_rate, frame.pts, frame.time_base = 8000, 1024 * index, Fraction(1, 8000)
+            else:
+                frame = av.VideoFrame.from_ndarray(image, format="rgb24")
+                frame.pts, frame.time_base = index, Fraction(1, 25)
+            container.mux(main.encode(frame))
+        container.mux(main.encode(None))
+    # The cover's box comes last; where it comes first, the cover is the file's first stream.
+    outer = boxes(path.read_bytes())
+    (movie,) = (index for index, box in enumerate(outer) if box[4:8] == b"moov")
+    inner = boxes(outer[movie][8:])
+    inner.sort(key=lambda box: (box[4:8] != b"mvhd", box[4:8] != b"udta"))
+    outer[movie] = outer[movie][:8] + b"".join(inner)
+    path.write_bytes(b"".join(outer))
+    return path
+
+
+def test_a_cover_is_not_the_video(tmp_path: Path) -> None:
+    path = with_cover(tmp_path / "a.mp4", sound=False)
+    with av.open(str(path)) as container:
+        assert [stream.name for stream in container.streams.video] == ["mjpeg", "h264"]
+    frames, report = read(path)
+    assert len(frames) == 4
+    assert not report.problems
+
+
+def test_sound_with_a_cover_is_no_video(tmp_path: Path) -> None:
+    with pytest.raises(SourceOpenError, match=r"a\.mp4 has no video stream"):
+        read(with_cover(tmp_path / "a.mp4", sound=True))
+
+
+def test_a_format_that_nobody_knows(tmp_path: Path) -> None:
+    path = encode(tmp_path / "a.mp4", moving_face(3, 64, 48))
+    path.write_bytes(path.read_bytes().replace(b"avc1", b"zzzz"))
+    with pytest.raises(SourceOpenError, match=r"a\.mp4 has video in a format that FFmpeg cannot decode"):
+        read(path)
+
+
+def test_a_picture_named_as_a_video_is_one_of_one_frame(tmp_path: Path) -> None:
+    path = tmp_path / "a.mp4"
+    Image.fromarray(portrait()).save(path, "jpeg", quality=95)
+    assert difference(picture(path), portrait()) < 4
+
+
+# Files that are none
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="the system has no named pipes")
+@pytest.mark.parametrize("name", ["a.mp4", "a.png"])
+def test_pipes_and_devices_are_refused(tmp_path: Path, name: str) -> None:
+    os.mkfifo(tmp_path / name)
+    with pytest.raises((SourceOpenError, DecodeError), match="is not a file"):
+        read(tmp_path / name)
+    (tmp_path / name).unlink()
+    (tmp_path / name).symlink_to("/dev/zero")
+    with pytest.raises((SourceOpenError, DecodeError), match="is not a file"):
+        read(tmp_path / name)
+
+
+@pytest.mark.parametrize("name", ["a.mp4", "a.png"])
+def test_links_that_lead_nowhere(tmp_path: Path, name: str) -> None:
+    path = tmp_path / "in" / name
+    path.parent.mkdir()
+    path.symlink_to("gone")
+    with pytest.raises((SourceOpenError, DecodeError), match="No such file"):
+        read(path.parent)
+    path.unlink()
+    path.symlink_to(name)
+    with pytest.raises((SourceOpenError, DecodeError), match="Too many levels of symbolic links"):
+        read(path.parent)
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may read everything")
+@pytest.mark.parametrize("name", ["a.mp4", "a.png"])
+def test_files_that_must_not_be_read(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_bytes(b"secret")
+    (tmp_path / name).chmod(0)
+    with pytest.raises((SourceOpenError, DecodeError), match="Permission denied"):
+        read(tmp_path / name)
+
+
+def test_a_folder_that_is_gone(tmp_path: Path) -> None:
+    with pytest.raises(SourceOpenError, match="gone cannot be listed: No such file"):
+        list(read_frames(Source("gone", tmp_path / "gone", "images"), SamplingSettings(), DecodeReport()))
+
+
+# Pictures
+
+
+TURNED = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_90,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_270,
+}
+"""How a picture is stored that EXIF's orientation turns upright again."""
+
+
+@pytest.mark.parametrize("suffix", ["jpg", "png", "webp", "tif"])
+def test_pictures_are_turned_once(tmp_path: Path, suffix: str) -> None:
+    upright = Image.fromarray(portrait())
+    for orientation, turn in TURNED.items():
+        exif = Image.Exif()
+        exif[0x0112] = orientation
+        path = tmp_path / f"{orientation}.{suffix}"
+        upright.transpose(turn).save(path, exif=exif, quality=95)
+        assert difference(np.asarray(ImageOps.exif_transpose(Image.open(path))), portrait()) < 6
+        assert difference(picture(path), portrait()) < 6
+
+
+@pytest.mark.parametrize("suffix", ["png", "webp", "bmp"])
+@pytest.mark.parametrize("alpha", [0, 128, 255])
+def test_transparency_does_not_darken(tmp_path: Path, suffix: str, alpha: int) -> None:
+    image = Image.fromarray(portrait()).convert("RGBA")
+    image.putalpha(alpha)
+    image.save(tmp_path / f"a.{suffix}", lossless=True, exact=True)
+    assert np.array_equal(picture(tmp_path / f"a.{suffix}"), portrait())
+
+
+def test_gray_with_transparency(tmp_path: Path) -> None:
+    image = Image.fromarray(portrait()).convert("LA")
+    image.putalpha(0)
+    image.save(tmp_path / "a.png")
+    assert difference(picture(tmp_path / "a.png"), gray(portrait())) < 1
+
+
+@pytest.mark.parametrize("suffix", ["jpg", "tif"])
+def test_printers_colours(tmp_path: Path, suffix: str) -> None:
+    Image.fromarray(portrait()).convert("CMYK").save(tmp_path / f"a.{suffix}", quality=95)
+    assert difference(picture(tmp_path / f"a.{suffix}"), portrait()) < 3
+
+
+@pytest.mark.parametrize("suffix", ["png", "tif"])
+@pytest.mark.parametrize("code", [cv2.COLOR_RGB2BGR, cv2.COLOR_RGB2BGRA, cv2.COLOR_RGB2GRAY])
+def test_sixteen_bits(tmp_path: Path, suffix: str, code: int) -> None:
+    deep = cv2.cvtColor(portrait(), code).astype(np.uint16) * 257
+    cv2.imwrite(str(tmp_path / f"a.{suffix}"), deep)
+    wanted = gray(portrait()) if code == cv2.COLOR_RGB2GRAY else portrait()
+    assert difference(picture(tmp_path / f"a.{suffix}"), wanted) < 1
+
+
+def test_colours_from_a_table(tmp_path: Path) -> None:
+    Image.fromarray(portrait()).quantize(256).save(tmp_path / "a.png")
+    assert difference(picture(tmp_path / "a.png"), portrait()) < 6
+
+
+def bomb() -> bytes:
+    """A PNG of a few bytes that claims to be a hundred thousand pixels wide and high."""
+
+    def chunk(kind: bytes, content: bytes) -> bytes:
+        return (
+            struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+        )
+
+    header = struct.pack(">IIBBBBB", 100_000, 100_000, 8, 2, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"0"))
+
+
+def encoded(image: Image.Image, kind: str) -> bytes:
+    data = io.BytesIO()
+    image.save(data, kind)
+    return data.getvalue()
+
+
+def test_a_folder_of_everything(tmp_path: Path) -> None:
+    """What is broken has its row, with its reason counted, and stops nothing."""
+    folder, image = tmp_path / "in", Image.fromarray(portrait())
+    folder.mkdir()
+    whole = encoded(image, "jpeg")
+    broken = {
+        "02 cut.jpg": whole[: len(whole) // 2],
+        "03 text.jpg": b"This is no picture.",
+        "04 empty.png": b"",
+        "05 bomb.png": bomb(),
+        "06 floats.tif": encoded(Image.fromarray(np.zeros((9, 9), np.float32)), "tiff"),
+        "07 cut.png": encoded(image, "png")[:-400],
+        "08 sound.jpg": b"RIFF\x24\x00\x00\x00WAVEfmt ",
+    }
+    good = {
+        "01.jpg": whole,
+        "09 small.png": encoded(image.resize((31, 17)), "png"),
+        "10 gif.jpg": encoded(image, "gif"),
+    }
+    for name, data in (
+        broken | good | {"._01.jpg": b"of another system", "notes.txt": b"passed over"}
+    ).items():
+        (folder / name).write_bytes(data)
+    (folder / "11 gone.png").symlink_to("nowhere")
+    (folder / "12 folder.png").mkdir()
+    frames, report = read(folder)
+    assert [frame.file for frame in frames] == sorted([*broken, *good, "11 gone.png"])
+    assert {frame.file for frame in frames if frame.corrupt} == {*broken, "11 gone.png"}
+    assert all((frame.image is None) == frame.corrupt for frame in frames)
+    assert report.problems == [f"damaged frames: {len(broken) + 1}", "02 cut.jpg cannot be decoded"]
+    assert frames[8].image is not None
+    assert frames[8].image.shape == (17, 31, 3)
+
+
+def test_a_folder_of_nothing_but_trash(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "a.png").write_text("no picture")
+    with pytest.raises(
+        DecodeError, match=r"in holds no picture that can be decoded: a\.png cannot be decoded"
+    ):
+        read(tmp_path / "in")
+
+
+# Names
+
+ODD_NAMES = [
+    "a b",
+    "-leading dash",
+    "--out",
+    "new\nline",
+    "tab\tand bell\a",
+    "quote ' and \"",
+    "percent %03d %s %",
+    "back\\slash",
+    "12:30:05",
+    "http:",
+    "a|b&c;d$e`f",
+    "[x] *?{1,2}",
+    "trailing dots...",
+    "trailing space ",
+    "影片 ünïcødé 🙂",
+    "e\u0301",
+    "caf\udce9",
+    "\udcff\udcfe",
+    "summary.csv",
+    "x.partial",
+    "x.begun",
+    "x" * 251,
+    "影" * 83,
+    "#&=, comma",
+]
+
+
+@pytest.mark.parametrize("name", ODD_NAMES)
+@pytest.mark.skipif(os.name == "nt", reason="such names cannot be")
+def test_odd_names(tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    video = encode(tmp_path / "a.mp4", moving_face(2, 64, 48))
+    (folder / f"{name}.mp4").write_bytes(video.read_bytes())
+    monkeypatch.chdir(folder)
+    # By its folder, and alone, as in the folder that one is in.
+    for named in (folder, Path(f"{name}.mp4")):
+        (source,) = find_sources([named], leave_out=tmp_path / "out")
+        report = DecodeReport()
+        assert len(list(read_frames(source, SamplingSettings(), report))) == 2
+        assert not report.problems
+    # Done once, and once again: the folder's name gets more suffixes on the way.
+    for content in ("one", "two"):
+        with atomic_folder(tmp_path / "out" / source.name) as results:
+            write_json(
+                results / "manifest.json", {"name": source.name, "source": source.identity(), "x": content}
+            )
+    assert read_json(tmp_path / "out" / source.name / "manifest.json")["name"] == source.name
+    assert [path.name for path in (tmp_path / "out").iterdir()] == [source.name]
+    table = pa.table({"source": [source.name]})
+    pyarrow.csv.write_csv(table, tmp_path / "a.csv")
+    with (tmp_path / "a.csv").open(encoding="utf-8", newline="") as stream:
+        assert list(csv.reader(stream)) == [["source"], [source.name]]
+    assert source.name.isprintable()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="such names cannot be")
+def test_pictures_with_odd_names(tmp_path: Path) -> None:
+    folder = tmp_path / "caf\udce9"
+    folder.mkdir()
+    for name in ODD_NAMES:
+        Image.fromarray(landscape(16, 16)).save(os.fsencode(folder / f"{name}.png"))
+    (folder / "br\udcf6ken.png").write_text("no picture")
+    frames, report = read(folder)
+    assert len(frames) == len(ODD_NAMES) + 1
+    assert report.problems == ["damaged frames: 1", "br%F6ken.png cannot be decoded"]
+    names = [frame.file for frame in frames]
+    assert pa.array(names).to_pylist() == names
+    assert {"caf%E9.png", "new%0Aline.png", "影片 ünïcødé 🙂.png"} <= set(names)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="such names cannot be")
+def test_errors_name_a_file_in_valid_text(tmp_path: Path) -> None:
+    path = tmp_path / "caf\udce9.mp4"
+    path.write_text("no video")
+    with pytest.raises(SourceOpenError, match=r"caf%E9\.mp4 cannot be opened as a video"):
+        read(path)

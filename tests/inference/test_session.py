@@ -1,0 +1,48 @@
+"""What runs a network is chosen by what is there, or refused with the reason."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+
+import pytest
+import torch
+
+from fer_batch.errors import UsageError
+from fer_batch.inference import session
+from fer_batch.inference.session import Runtime, choose_runtime
+
+HAS_CUDA = torch.cuda.is_available()
+
+
+def test_auto_is_cuda_where_it_is_and_else_the_cpu() -> None:
+    expected = Runtime("torch", "cuda") if HAS_CUDA else Runtime("onnx", "cpu")
+    assert choose_runtime() == expected
+    assert choose_runtime("cpu") == Runtime("onnx", "cpu")
+    assert choose_runtime("cpu", "torch") == Runtime("torch", "cpu")
+    assert choose_runtime("auto", "onnx") == Runtime("onnx", "cpu")
+
+
+def test_onnx_runtime_is_for_the_cpu() -> None:
+    with pytest.raises(UsageError, match="needs --backend torch"):
+        choose_runtime("cuda", "onnx")
+
+
+@pytest.mark.skipif(HAS_CUDA, reason="there is a CUDA device")
+def test_cuda_that_is_not_there() -> None:
+    with pytest.raises(UsageError, match="finds no CUDA device"):
+        choose_runtime("cuda")
+
+
+def test_without_pytorch(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "torch", None)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
+    assert choose_runtime() == Runtime("onnx", "cpu")
+    with pytest.raises(UsageError, match=r"fer-batch\[torch\]"):
+        choose_runtime("cpu", "torch")
+
+
+def test_a_driver_without_a_device_is_no_cuda(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(session, "_has_cuda_driver", lambda: True)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert choose_runtime() == Runtime("onnx", "cpu")

@@ -1,0 +1,111 @@
+"""Graphs that PyTorch executes give what ONNX Runtime gives, or are refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from onnx import TensorProto, helper, numpy_helper
+
+from fer_batch.errors import ModelError
+from fer_batch.inference.session import Runtime, open_network
+from fer_batch.inference.torch_graph import TorchGraph
+from fer_batch.model.onnx_file import default_model, save_half
+
+CPU = torch.device("cpu")
+
+
+def graph(*nodes: onnx.NodeProto, **constants: np.ndarray) -> bytes:
+    """A model from `x`, float32 [N, 4, 6, 8], to `y`."""
+    made = helper.make_graph(
+        list(nodes),
+        "test",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", 4, 6, 8])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, None)],
+        [numpy_helper.from_array(value, name) for name, value in constants.items()],
+    )
+    opset = helper.make_opsetid("", 18)
+    return helper.make_model(made, opset_imports=[opset], ir_version=9).SerializeToString()
+
+
+RNG = np.random.default_rng(0)
+WEIGHT = RNG.normal(size=(8, 2, 3, 3)).astype(np.float32)
+CHANNELS = {name: RNG.uniform(0.5, 1.5, 4).astype(np.float32) for name in ("scale", "bias", "mean", "var")}
+NODES = {
+    "grouped and strided convolution": (
+        helper.make_node("Conv", ["x", "w"], ["y"], strides=[2, 1], pads=[1, 0, 1, 0], group=2),
+        {"w": WEIGHT},
+    ),
+    "maximum": (helper.make_node("MaxPool", ["x"], ["y"], kernel_shape=[2, 2], strides=[2, 2]), {}),
+    "average": (
+        helper.make_node("AveragePool", ["x"], ["y"], kernel_shape=[3, 3], pads=[1, 1, 1, 1], strides=[1, 1]),
+        {},
+    ),
+    "normalisation": (
+        helper.make_node("BatchNormalization", ["x", "scale", "bias", "mean", "var"], ["y"], epsilon=1e-3),
+        CHANNELS,
+    ),
+    "nearest enlargement": (
+        helper.make_node(
+            "Resize",
+            ["x", "", "s"],
+            ["y"],
+            mode="nearest",
+            coordinate_transformation_mode="asymmetric",
+            nearest_mode="floor",
+        ),
+        {"s": np.array([1, 1, 2, 2], np.float32)},
+    ),
+    "reshape that keeps the batch": (
+        helper.make_node("Reshape", ["x", "s"], ["y"]),
+        {"s": np.array([0, -1], np.int64)},
+    ),
+    "mean": (
+        helper.make_node("ReduceMean", ["x", "a"], ["y"], keepdims=1),
+        {"a": np.array([2, 3], np.int64)},
+    ),
+    "transposition": (helper.make_node("Transpose", ["x"], ["y"], perm=[0, 2, 3, 1]), {}),
+    "sigmoid": (helper.make_node("Sigmoid", ["x"], ["y"]), {}),
+}
+
+
+@pytest.mark.parametrize("name", NODES)
+def test_operators_do_what_onnx_runtimes_do(name: str) -> None:
+    node, constants = NODES[name]
+    model = graph(node, **constants)
+    x = RNG.normal(size=(3, 4, 6, 8)).astype(np.float32)
+    (wanted,) = open_network(model).run(["y"], {"x": x})
+    (found,) = open_network(model, Runtime("torch")).run(["y"], {"x": x})
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found, wanted, atol=1e-5)
+
+
+def test_weights_in_half_precision_are_read(tmp_path: Path) -> None:
+    half = tmp_path / "half.onnx"
+    save_half(default_model(), half)
+    pixels = RNG.integers(0, 256, (2, 1, 48, 48), dtype=np.uint8)
+    (wanted,) = open_network(half).run(["crowd"], {"pixels": pixels})
+    (found,) = TorchGraph(half, CPU).run(["crowd"], {"pixels": pixels})
+    np.testing.assert_allclose(found, wanted, atol=1e-4)
+
+
+def test_what_it_does_not_know_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="operator Softsign"):
+        TorchGraph(graph(helper.make_node("Softsign", ["x"], ["y"])), CPU)
+    lopsided = helper.make_node("MaxPool", ["x"], ["y"], kernel_shape=[2, 2], pads=[0, 0, 1, 1])
+    with pytest.raises(ModelError, match="MaxPool with pads"):
+        TorchGraph(graph(lopsided), CPU)
+    text = tmp_path / "text.onnx"
+    text.write_text("no model")
+    with pytest.raises(ModelError, match=r"text\.onnx is not an ONNX model"):
+        TorchGraph(text, CPU)
+
+
+def test_read_only_and_reversed_arrays_are_taken() -> None:
+    pixels = np.broadcast_to(np.arange(48, dtype=np.uint8), (2, 1, 48, 48))[..., ::-1]
+    (found,) = TorchGraph(default_model(), CPU).run(["fer2013"], {"pixels": pixels})
+    (wanted,) = open_network(default_model()).run(["fer2013"], {"pixels": np.ascontiguousarray(pixels)})
+    np.testing.assert_allclose(found, wanted, atol=1e-4)
