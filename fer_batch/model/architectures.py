@@ -160,13 +160,21 @@ class ResidualBlock(nn.Module):
         return torch.relu(self.body(maps) + self.shortcut(maps))
 
 
+_CHANNELS = (32, 64, 128, 256)
+"""Of the first convolution and of the blocks at each size, at width 1."""
+_SHARED = 8
+"""Channels are multiples of it: processors multiply so many at once."""
+
+
 def se_resnet(settings: TrainSettings, heads: Sequence[Head]) -> Network:
-    """A small residual network with squeeze-excite: 2.8 million weights, 230 million multiply-adds.
+    """A small residual network with squeeze-excite.
+
+    At width 1 it has 2.8 million weights and 230 million multiply-adds; both grow with its square.
 
     The picture is halved right after the first convolution: on CPUs the full-size maps cost more
     memory traffic than they bring accuracy. Then two blocks each at 24, 12 and 6 pixels.
     """
-    stem = 32
+    stem, *blocks = (_SHARED * max(1, round(channels * settings.width / _SHARED)) for channels in _CHANNELS)
     layers: list[nn.Module] = [
         nn.Conv2d(1, stem, 3, padding=1, bias=False),
         nn.BatchNorm2d(stem),
@@ -174,8 +182,9 @@ def se_resnet(settings: TrainSettings, heads: Sequence[Head]) -> Network:
         nn.MaxPool2d(2),
     ]
     channels = stem
-    for filters, stride in ((64, 1), (64, 1), (128, 2), (128, 1), (256, 2), (256, 1)):
-        layers.append(ResidualBlock(channels, filters, stride))
+    for number, filters in enumerate(blocks):
+        layers.append(ResidualBlock(channels, filters, stride=1 if number == 0 else 2))
+        layers.append(ResidualBlock(filters, filters, stride=1))
         channels = filters
     layers += [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Dropout(settings.dropout)]
     return Network(nn.Sequential(*layers), channels, heads)

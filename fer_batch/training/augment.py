@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 import torch
 import torch.nn.functional as F  # noqa: N812 - PyTorch's own name for it
 from torch import Tensor
 
-from fer_batch.settings import AugmentSettings, Head
+from fer_batch.settings import AugmentSettings
 
 # Zhong et al. 2020, "Random Erasing Data Augmentation": area and aspect ratio of the blank.
 _ERASED_AREA = (0.02, 0.20)
@@ -20,18 +21,49 @@ _BLURS = 4
 """Different strengths of blur in a batch."""
 
 
-def augment(pixels: Tensor, settings: AugmentSettings, generator: torch.Generator) -> Tensor:
-    """Mirror, move, turn, zoom, relight and blank parts of pictures, each picture its own way.
+def draw_moves(n: int, settings: AugmentSettings, generator: torch.Generator) -> Tensor:
+    """Draw how pictures are mirrored, turned, zoomed and shifted, each its own way.
 
     Args:
-        pixels: uint8 [N, 1, S, S], on any device.
+        n: how many.
         settings: how strongly.
         generator: on the CPU, so that every device draws the same numbers.
 
     Returns:
-        float32 [N, 1, S, S], 0–255, on the device of `pixels`.
+        float32 [n, 2, 3], on the CPU: for `affine_grid`, from places in the result to places in the picture.
     """
-    pictures = _move(pixels.float(), settings, generator)
+    mirror = torch.where(torch.rand(n, generator=generator) < settings.flip, -1.0, 1.0)
+    angle = _uniform(n, -1, 1, generator) * math.radians(settings.rotation)
+    zoom = 1 + _uniform(n, -1, 1, generator) * settings.scale
+    # affine_grid's coordinates run from -1 to 1: a share of the side is twice as much there.
+    shift_x, shift_y = (_uniform(n, -1, 1, generator) * 2 * settings.shift for _ in range(2))
+    cos, sin = torch.cos(angle) / zoom, torch.sin(angle) / zoom
+    rows = [torch.stack([cos * mirror, -sin, shift_x], 1), torch.stack([sin * mirror, cos, shift_y], 1)]
+    return torch.stack(rows, 1)
+
+
+def move(pixels: Tensor, moves: Tensor) -> Tensor:
+    """Move pictures, uint8 [N, 1, S, S], as drawn, in one resampling; the border is repeated outwards.
+
+    Returns:
+        float32 [N, 1, S, S], 0–255.
+    """
+    pictures = pixels.float()
+    grid = F.affine_grid(moves.to(pictures.device), list(pictures.shape), align_corners=False)
+    return F.grid_sample(pictures, grid, padding_mode="border", align_corners=False)
+
+
+def degrade(pictures: Tensor, settings: AugmentSettings, generator: torch.Generator) -> Tensor:
+    """Relight pictures, blur them, add noise and blank parts, each picture its own way.
+
+    Args:
+        pictures: float32 [N, 1, S, S], 0–255, on any device.
+        settings: how strongly.
+        generator: on the CPU.
+
+    Returns:
+        float32 [N, 1, S, S], 0–255, on the same device.
+    """
     pictures = _relight(pictures, settings, generator)
     if settings.blur:
         pictures = _blur(pictures, settings.blur, generator)
@@ -40,31 +72,28 @@ def augment(pixels: Tensor, settings: AugmentSettings, generator: torch.Generato
     return _erase(pictures, settings.erase, generator)
 
 
-def mixup(
-    pictures: Tensor, targets: dict[Head, Tensor], alpha: float, generator: torch.Generator
-) -> tuple[Tensor, dict[Head, Tensor]]:
-    """Lay each picture and its targets over those of another of the batch (Zhang et al. 2018).
+def draw_mixing(n: int, alpha: float, generator: torch.Generator) -> Callable[[Tensor], Tensor]:
+    """Draw how each of n pictures is laid over another of the batch (Zhang et al. 2018).
 
     Args:
-        pictures: float32 [N, 1, S, S].
-        targets: float32 [N, 7] for each head.
-        alpha: each picture's share is drawn from Beta(alpha, alpha); small values mix little.
+        n: the size of the batch.
+        alpha: each picture's share is drawn from Beta(alpha, alpha); small values mix little, 0 nothing.
         generator: on the CPU.
 
     Returns:
-        Pictures and targets of the same shapes.
+        A function that mixes tensors of n rows: pictures and targets alike.
     """
-    n = len(pictures)
+    if not alpha:
+        return lambda values: values
     order = torch.randperm(n, generator=generator)
     rng = np.random.default_rng(int(torch.randint(2**62, (), generator=generator)))
-    share = torch.from_numpy(rng.beta(alpha, alpha, n).astype(np.float32)).to(pictures.device)
-    order = order.to(pictures.device)
+    share = torch.from_numpy(rng.beta(alpha, alpha, n).astype(np.float32))
 
     def mix(values: Tensor) -> Tensor:
-        own = share.view(n, *[1] * (values.ndim - 1))
-        return values * own + values[order] * (1 - own)
+        own = share.to(values.device).view(n, *[1] * (values.ndim - 1))
+        return values * own + values[order.to(values.device)] * (1 - own)
 
-    return mix(pictures), {head: mix(target) for head, target in targets.items()}
+    return mix
 
 
 def shrink(pictures: Tensor, size: int) -> Tensor:
@@ -76,21 +105,6 @@ def shrink(pictures: Tensor, size: int) -> Tensor:
 
 def _uniform(n: int, low: float, high: float, generator: torch.Generator) -> Tensor:
     return torch.rand(n, generator=generator) * (high - low) + low
-
-
-def _move(pictures: Tensor, settings: AugmentSettings, generator: torch.Generator) -> Tensor:
-    """Mirror, rotate, scale and shift in one resampling; the border is repeated outwards."""
-    n = len(pictures)
-    mirror = torch.where(torch.rand(n, generator=generator) < settings.flip, -1.0, 1.0)
-    angle = _uniform(n, -1, 1, generator) * math.radians(settings.rotation)
-    zoom = 1 + _uniform(n, -1, 1, generator) * settings.scale
-    # affine_grid's coordinates run from -1 to 1: a share of the side is twice as much there.
-    shift_x, shift_y = (_uniform(n, -1, 1, generator) * 2 * settings.shift for _ in range(2))
-    cos, sin = torch.cos(angle) / zoom, torch.sin(angle) / zoom
-    rows = [torch.stack([cos * mirror, -sin, shift_x], 1), torch.stack([sin * mirror, cos, shift_y], 1)]
-    matrices = torch.stack(rows, 1).to(pictures.device)
-    grid = F.affine_grid(matrices, list(pictures.shape), align_corners=False)
-    return F.grid_sample(pictures, grid, padding_mode="border", align_corners=False)
 
 
 def _relight(pictures: Tensor, settings: AugmentSettings, generator: torch.Generator) -> Tensor:

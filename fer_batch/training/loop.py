@@ -18,7 +18,7 @@ from fer_batch.model.architectures import FIXED_SIZE, INPUT_SIZE, Network, build
 from fer_batch.model.checkpoint import group, load_checkpoint, prefixed, save_checkpoint
 from fer_batch.progress import Progress, silent
 from fer_batch.settings import TrainRuntime, TrainSettings, validated
-from fer_batch.training.augment import augment, mixup, shrink
+from fer_batch.training.augment import degrade, draw_mixing, draw_moves, move, shrink
 from fer_batch.training.data import Batchable, TrainingData, load_training_data, on_device
 from fer_batch.training.recipe import (
     build_optimizer,
@@ -30,7 +30,7 @@ from fer_batch.training.recipe import (
     uses_bf16,
 )
 from fer_batch.training.run_folder import TrainResult, open_run
-from fer_batch.training.teacher import Teacher, blend
+from fer_batch.training.teacher import Teacher, Views, blend
 
 _VALIDATION_BATCH = 512
 
@@ -43,7 +43,8 @@ class _Lesson:
     data: Batchable
     weights: Tensor | None
     """Of the classes."""
-    teacher: Teacher | None
+    views: Views | None
+    """Of the training pictures, with what a teacher answers to them."""
     bf16: bool
     compiled: bool
     progress: Progress
@@ -135,11 +136,15 @@ def train(
             state.load(folder.checkpoint)
         bf16 = uses_bf16(runtime, device)
         train_on, validate_on = on_device(data.train, device), on_device(data.val, device)
+        views = None
+        if settings.teacher:
+            teacher = Teacher(settings.teacher, data.heads, device)
+            views = Views(teacher, train_on.pixels, settings, bf16=bf16)
         lesson = _Lesson(
             settings=settings,
             data=train_on,
             weights=class_weights(train_on.labels) if settings.loss.class_weighting else None,
-            teacher=Teacher(settings.teacher, data.heads, device) if settings.teacher else None,
+            views=views,
             bf16=bf16,
             compiled=runtime.compile,
             progress=progress,
@@ -184,6 +189,7 @@ def _train_epoch(state: _State, epoch: int, lesson: _Lesson) -> dict[str, float]
     # The last rows that fill no batch wait for another epoch: batch statistics want full batches.
     batches = max(1, len(data) // settings.batch_size)
     size = settings.early_size if epoch <= settings.early_share * settings.epochs else INPUT_SIZE
+    view = lesson.views.of_epoch(epoch) if lesson.views else None
     network, optimizer = state.network.train(), state.optimizer
     forward = torch.compile(network) if lesson.compiled else network
     loss_sum, correct = torch.zeros(2, device=order.device)
@@ -193,14 +199,19 @@ def _train_epoch(state: _State, epoch: int, lesson: _Lesson) -> dict[str, float]
         rate = learning_rate(step, settings.epochs * batches, settings.optimizer)
         for parameters in optimizer.param_groups:
             parameters["lr"] = rate
-        batch = data.take(order[number * settings.batch_size : (number + 1) * settings.batch_size])
-        pictures, targets = augment(batch.pixels, settings.augment, generator), batch.targets()
-        if settings.augment.mixup:
-            pictures, targets = mixup(pictures, targets, settings.augment.mixup, generator)
-        answers = targets["fer2013"].argmax(1)
-        if lesson.teacher:
-            taught = lesson.teacher.probabilities(pictures, bf16=lesson.bf16)
-            targets = blend(targets, taught, settings.loss.teacher_weight)
+        rows = order[number * settings.batch_size : (number + 1) * settings.batch_size]
+        batch = data.take(rows)
+        targets = batch.targets()
+        mix = draw_mixing(len(rows), settings.augment.mixup, generator)
+        answers = mix(targets["fer2013"]).argmax(1)
+        if view is None:
+            moves = draw_moves(len(rows), settings.augment, generator)
+        else:
+            moves = view.moves[rows.cpu()]
+            targets = blend(targets, view.answers(rows), settings.loss.teacher_weight)
+        for head, target in targets.items():
+            targets[head] = mix(target)
+        pictures = mix(degrade(move(batch.pixels, moves), settings.augment, generator))
         pictures = shrink(pictures, size).contiguous(memory_format=torch.channels_last)
         with torch.autocast(order.device.type, torch.bfloat16, enabled=lesson.bf16):
             outputs = forward(pictures)

@@ -3,52 +3,109 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
+from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from fer_batch.errors import ModelError, UsageError
-from fer_batch.model.architectures import HEAD_PREFIX, Network, build_network
-from fer_batch.model.checkpoint import load_checkpoint
-from fer_batch.settings import Head, TrainSettings, build, load_toml
+from fer_batch.errors import ModelError
+from fer_batch.inference.torch_graph import TorchGraph
+from fer_batch.model.onnx_file import INPUT_NAME, load_card, resolve
+from fer_batch.settings import Head, TrainSettings
 from fer_batch.storage import file_sha256
+from fer_batch.training.augment import draw_moves, move
+
+_BATCH = 512
+_VIEWS = 1
+"""Tells the random numbers of views from those of epochs."""
 
 
 class Teacher:
-    """Some run folders' best networks, asked together (Hinton et al. 2015).
+    """Some model files, asked together (Hinton et al. 2015).
 
     Args:
-        runs: run folders of `train`.
+        models: each `default`, a run folder of `train`, or a model file.
         heads: the heads that must answer.
         device: where to ask them.
 
     Raises:
-        UsageError: a folder is no run.
-        ModelError: a checkpoint cannot be read, or lacks a head.
+        ModelError: there is no such model, it cannot be used, or it lacks a head.
     """
 
-    def __init__(self, runs: Sequence[str], heads: Sequence[Head], device: torch.device) -> None:
+    def __init__(self, models: Sequence[str], heads: Sequence[Head], device: torch.device) -> None:
         self.heads = tuple(heads)
-        self.networks = [_load(Path(run), self.heads).to(device) for run in runs]
+        self._graphs = [_load(model, self.heads, device) for model in models]
 
     @torch.no_grad()
     def probabilities(self, pictures: Tensor, *, bf16: bool) -> dict[Head, Tensor]:
-        """The mean over the networks of each head's probabilities.
+        """The mean over the models of each head's probabilities, at a temperature of 1.
 
         Args:
-            pictures: float32 [N, 1, 48, 48], 0–255: the pictures that the pupil learns from.
+            pictures: float32 [N, 1, 48, 48], 0–255.
             bf16: whether to multiply in bfloat16.
 
         Returns:
             For each head, float32 [N, 7].
         """
         with torch.autocast(pictures.device.type, torch.bfloat16, enabled=bf16):
-            answers = [network(pictures) for network in self.networks]
+            answers = [graph.tensors(self.heads, {INPUT_NAME: pictures}) for graph in self._graphs]
         return {
-            head: torch.stack([answer[head].float().softmax(1) for answer in answers]).mean(0)
-            for head in self.heads
+            head: torch.stack([answer[index].float().softmax(1) for answer in answers]).mean(0)
+            for index, head in enumerate(self.heads)
         }
+
+
+@dataclass(frozen=True)
+class View:
+    """One way in which all pictures are moved, and the teacher's answers to the moved pictures."""
+
+    moves: Tensor
+    """float32 [N, 2, 3], as `draw_moves` gives them."""
+    taught: dict[Head, Tensor]
+    """For each head, probabilities, float32 [N, 7], on the pictures' device."""
+
+    def answers(self, rows: Tensor) -> dict[Head, Tensor]:
+        """The teacher's answers to the named pictures, in the order given."""
+        return {head: taught[rows] for head, taught in self.taught.items()}
+
+
+class Views:
+    """A few views of all pictures, which take turns from epoch to epoch.
+
+    The teacher answers each of them once, in the first epoch that it is met in; asking it anew in every
+    epoch would cost more than the pupil's own training. It sees the pictures moved but not degraded.
+
+    Args:
+        teacher: who answers.
+        pixels: uint8 [N, 1, 48, 48], all training pictures.
+        settings: seed, augmentation, and how many views.
+        bf16: whether the teacher multiplies in bfloat16.
+    """
+
+    def __init__(self, teacher: Teacher, pixels: Tensor, settings: TrainSettings, *, bf16: bool) -> None:
+        self._teacher = teacher
+        self._pixels = pixels
+        self._settings = settings
+        self._bf16 = bf16
+        self._seen: dict[int, View] = {}
+
+    def of_epoch(self, epoch: int) -> View:
+        """The view whose turn it is; epochs are counted from 1."""
+        number = (epoch - 1) % self._settings.teacher_views
+        if number not in self._seen:
+            # Its own stream of random numbers: a resumed run must draw the same without the epochs before.
+            seed = np.random.SeedSequence([self._settings.seed, number, _VIEWS]).generate_state(1, np.uint32)
+            generator = torch.Generator().manual_seed(int(seed[0]))
+            moves = draw_moves(len(self._pixels), self._settings.augment, generator)
+            parts = [
+                self._teacher.probabilities(move(pixels, moved), bf16=self._bf16)
+                for pixels, moved in zip(self._pixels.split(_BATCH), moves.split(_BATCH), strict=True)
+            ]
+            self._seen[number] = View(
+                moves, {head: torch.cat([part[head] for part in parts]) for head in self._teacher.heads}
+            )
+        return self._seen[number]
 
 
 def blend(
@@ -60,29 +117,18 @@ def blend(
     }
 
 
-def checksums(runs: Sequence[str]) -> dict[str, str]:
-    """SHA-256 of the weights of each run folder, by its name in the settings.
+def checksums(models: Sequence[str]) -> dict[str, str]:
+    """SHA-256 of the file of each model, by its name in the settings.
 
     Raises:
-        UsageError: a folder is no run.
+        ModelError: there is no such model.
     """
-    return {run: file_sha256(_weights(Path(run))) for run in runs}
+    return {model: file_sha256(resolve(model)) for model in models}
 
 
-def _weights(run: Path) -> Path:
-    weights = run / "best.safetensors"
-    if not weights.is_file():
-        raise UsageError(f"teacher {run}: there is no {weights.name}; name run folders of `train`")
-    return weights
-
-
-def _load(run: Path, heads: Sequence[Head]) -> Network:
-    tensors, _ = load_checkpoint(_weights(run))
-    settings = build(TrainSettings, load_toml(run / "settings.toml"), origin=str(run / "settings.toml"))
-    known: list[Head] = [head for head in ("fer2013", "crowd") if f"{HEAD_PREFIX}{head}.weight" in tensors]
-    missing = [head for head in heads if head not in known]
+def _load(model: str, heads: Sequence[Head], device: torch.device) -> TorchGraph:
+    path = resolve(model)
+    missing = [head for head in heads if head not in load_card(path).heads]
     if missing:
-        raise ModelError(f"teacher {run} has no head {', '.join(missing)}")
-    network = build_network(settings, known).eval()
-    network.load_state_dict(tensors)
-    return network.to(memory_format=torch.channels_last)
+        raise ModelError(f"teacher {model} has no head {', '.join(missing)}")
+    return TorchGraph(path, device)

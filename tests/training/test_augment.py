@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fer_batch.settings import AugmentSettings
-from fer_batch.training.augment import augment, mixup, shrink
+from fer_batch.training.augment import degrade, draw_mixing, draw_moves, move, shrink
 
 OFF = {field.name: 0.0 for field in dataclasses.fields(AugmentSettings)}
 
@@ -20,6 +20,10 @@ def pictures(n: int = 16) -> torch.Tensor:
     return torch.randint(
         0, 256, (n, 1, 48, 48), dtype=torch.uint8, generator=torch.Generator().manual_seed(0)
     )
+
+
+def augment(pixels: torch.Tensor, settings: AugmentSettings, generator: torch.Generator) -> torch.Tensor:
+    return degrade(move(pixels, draw_moves(len(pixels), settings, generator)), settings, generator)
 
 
 def run(settings: AugmentSettings, n: int = 16, seed: int = 1) -> torch.Tensor:
@@ -126,13 +130,18 @@ def test_noise_falls_on_half_of_the_pictures_up_to_its_strength() -> None:
 def test_mixup_mixes_pictures_and_targets_in_the_same_shares() -> None:
     values = torch.arange(64.0)
     plain = values.view(64, 1, 1, 1).expand(64, 1, 48, 48)
-    targets = {"fer2013": torch.nn.functional.one_hot(torch.arange(64), 64).float()}
-    mixed, told = mixup(plain, targets, 0.4, torch.Generator().manual_seed(0))
-    torch.testing.assert_close(told["fer2013"] @ values, mixed[:, 0, 0, 0])
-    torch.testing.assert_close(told["fer2013"].sum(1), torch.ones(64))
-    again, _ = mixup(plain, targets, 0.4, torch.Generator().manual_seed(0))
-    assert torch.equal(mixed, again)
-    assert not torch.equal(mixed, plain)
+    targets = torch.nn.functional.one_hot(torch.arange(64), 64).float()
+    mix = draw_mixing(64, 0.4, torch.Generator().manual_seed(0))
+    torch.testing.assert_close(mix(targets) @ values, mix(plain)[:, 0, 0, 0])
+    torch.testing.assert_close(mix(targets).sum(1), torch.ones(64))
+    again = draw_mixing(64, 0.4, torch.Generator().manual_seed(0))
+    assert torch.equal(mix(plain), again(plain))
+    assert not torch.equal(mix(plain), plain)
+
+
+def test_no_mixup_mixes_nothing() -> None:
+    values = torch.arange(8.0)
+    assert draw_mixing(8, 0.0, torch.Generator())(values) is values
 
 
 def test_shrink_averages() -> None:

@@ -11,10 +11,12 @@ from datasets_made import write_stripes
 
 from fer_batch.errors import ModelError, UsageError
 from fer_batch.inference.classifier import Classifier
+from fer_batch.model.onnx_file import default_model
 from fer_batch.settings import TrainRuntime, TrainSettings, build
 from fer_batch.storage import read_json
 from fer_batch.training import train
-from fer_batch.training.teacher import Teacher, blend
+from fer_batch.training.augment import move
+from fer_batch.training.teacher import Teacher, Views, blend
 
 CPU = TrainRuntime(device="cpu", threads=2)
 SHORT = {"epochs": 1, "batch_size": 16, "early_share": 1.0, "early_size": 24}
@@ -40,6 +42,23 @@ def test_it_answers_as_its_model_file_does(master: Path) -> None:
         torch.testing.assert_close(found, torch.from_numpy(logits).softmax(1), atol=1e-4, rtol=0)
 
 
+def test_views_take_turns_and_are_answered_as_they_are_moved(master: Path) -> None:
+    pixels = torch.randint(0, 256, (5, 1, 48, 48), generator=torch.Generator().manual_seed(0)).byte()
+    teacher = Teacher([str(master)], ["fer2013", "crowd"], torch.device("cpu"))
+    settings = TrainSettings(teacher=(str(master),), teacher_views=2)
+    views = Views(teacher, pixels, settings, bf16=False)
+    first, second = views.of_epoch(1), views.of_epoch(2)
+    assert views.of_epoch(3) is first
+    assert not torch.equal(first.moves, second.moves)
+    resumed = Views(teacher, pixels, settings, bf16=False).of_epoch(4)
+    assert torch.equal(resumed.moves, second.moves)
+    assert torch.equal(resumed.taught["crowd"], second.taught["crowd"])
+    rows = torch.tensor([3, 1])
+    wanted = teacher.probabilities(move(pixels[rows], first.moves[rows]), bf16=False)
+    for head, found in first.answers(rows).items():
+        torch.testing.assert_close(found, wanted[head], atol=1e-5, rtol=0)
+
+
 def test_a_pupil_learns_and_records_whose_it_is(dataset: Path, master: Path, tmp_path: Path) -> None:
     values = SHORT | {"teacher": [str(master)], "augment": {"mixup": 0.2}}
     train(dataset, tmp_path / "pupil", build(TrainSettings, values), runtime=CPU)
@@ -52,8 +71,7 @@ def test_another_teacher_cannot_resume(dataset: Path, master: Path, tmp_path: Pa
     shutil.copytree(master, tmp_path / "master")
     settings = build(TrainSettings, SHORT | {"teacher": [str(tmp_path / "master")]})
     train(dataset, tmp_path / "pupil", settings, runtime=CPU)
-    with (tmp_path / "master" / "best.safetensors").open("ab") as stream:
-        stream.write(b"other")
+    shutil.copy(default_model(), tmp_path / "master" / "model.onnx")
     with pytest.raises(UsageError, match="was begun with other teacher"):
         train(dataset, tmp_path / "pupil", settings, runtime=CPU, resume=True)
 
@@ -67,7 +85,7 @@ def test_blend_keeps_distributions() -> None:
 
 
 def test_what_is_no_teacher(dataset: Path, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="name run folders"):
+    with pytest.raises(ModelError, match="no model 'nowhere'"):
         train(
             dataset, tmp_path / "pupil", build(TrainSettings, SHORT | {"teacher": ["nowhere"]}), runtime=CPU
         )
