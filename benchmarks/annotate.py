@@ -1,24 +1,170 @@
-"""How fast `annotate` reads a video, beside decoding alone, and how much memory it takes.
+"""How fast `annotate` reads a video, beside decoding alone, and where the time goes.
 
-    python benchmarks/annotate.py VIDEO [--repeat N]
+    python benchmarks/annotate.py VIDEO [--repeat N] [--peer PYTHON]
 
-Every frame is detected in and every face classified. Each figure is the median over runs that take
-turns in one process; quote the ratio, it travels better than frames a second. On a quiet machine only.
+Every frame is detected in and every face classified; tables are written and smoothed. VIDEO is read as it
+is and enlarged to 1280x720 and 1920x1080; `--min-face` grows with it, since its faces do. Each figure is
+the median over runs that take turns; quote the ratios, they travel better than frames a second. On a quiet
+machine only.
+
+- `decoding alone` is one thread that decodes and converts to RGB, as everybody must.
+- `stages` are the seconds that each takes alone, in one thread, with its input ready; `efficiency` is
+  their sum over (cores x wall time): 1 is two cores that never wait.
+- `workers` are one and two processes over eight copies of the video, and one that has a single core: a
+  process alone keeps two cores busy, so that two can only win where it waits.
+- `--peer` is the Python of an environment that has the package `fer`: its own default detector and model
+  read the same frames, decoded by OpenCV before its clock starts.
 """
 
 from __future__ import annotations
 
 import argparse
+import math
+import os
 import resource
+import shutil
 import statistics
+import subprocess
 import tempfile
 import time
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from itertools import islice
 from pathlib import Path
+from typing import TypeVar
+
+import av
+import cv2
 
 import fer_batch
+from fer_batch.annotation import Todo
 from fer_batch.annotation.decode import DecodeReport, read_frames
-from fer_batch.annotation.sources import find_sources
-from fer_batch.settings import AnnotateSettings, SamplingSettings
+from fer_batch.annotation.parts import Parts
+from fer_batch.annotation.pipeline import FACES_A_FRAME
+from fer_batch.annotation.sources import Source, find_sources
+from fer_batch.annotation.stages import Classifying, Cropping, Detecting, follow, in_batches, mark, one_by_one
+from fer_batch.annotation.track import Tracker
+from fer_batch.annotation.write import write_tables
+from fer_batch.inference.classifier import Classifier
+from fer_batch.inference.detector import YuNet, resolve_detector
+from fer_batch.model.onnx_file import default_model
+from fer_batch.settings import AnnotateSettings
+
+T = TypeVar("T")
+
+SETTINGS = AnnotateSettings()
+HEIGHT = 360
+"""Of the video that the default of `--min-face` is for."""
+SIZES = ((1280, 720), (1920, 1080))
+COPIES = 8
+FRAMES_AT_ONCE = 16
+"""Frames that a stage's input is made ready for: those of a whole video would not fit into memory."""
+PEER = """
+import sys, time, cv2
+from fer.fer import FER
+detector = FER()
+video = cv2.VideoCapture(sys.argv[1])
+frames = []
+while True:
+    more, frame = video.read()
+    if not more:
+        break
+    frames.append(frame)
+detector.detect_emotions(frames[0])
+started = time.perf_counter()
+found = sum(bool(detector.detect_emotions(frame)) for frame in frames)
+print(len(frames) / (time.perf_counter() - started), found / len(frames))
+"""
+
+
+def enlarged(video: Path, size: tuple[int, int], folder: Path) -> Path:
+    """The video at another size, in H.264."""
+    path = folder / f"{size[1]}p.mp4"
+    with av.open(str(video)) as source, av.open(str(path), "w") as target:
+        stream = target.add_stream("libx264", rate=source.streams.video[0].average_rate)
+        stream.width, stream.height, stream.pix_fmt = *size, "yuv420p"
+        for frame in source.decode(video=0):
+            target.mux(stream.encode(frame.reformat(*size, "yuv420p", interpolation="BICUBIC")))
+        target.mux(stream.encode(None))
+    return path
+
+
+def named(video: Path) -> Source:
+    """The video as a source."""
+    (source,) = find_sources([video], leave_out=Path("out"))
+    return source
+
+
+def decode_once(source: Source) -> tuple[int, float]:
+    """Frames, and the seconds that decoding them takes."""
+    started = time.perf_counter()
+    frames = sum(frame.image is not None for frame in read_frames(source, SETTINGS.sampling, DecodeReport()))
+    return frames, time.perf_counter() - started
+
+
+def settings_for(height: int) -> AnnotateSettings:
+    """The defaults, for faces that grow with the picture."""
+    min_face = SETTINGS.detection.min_face * height / HEIGHT
+    return replace(SETTINGS, detection=replace(SETTINGS.detection, min_face=min_face))
+
+
+def annotate_once(videos: list[Path], settings: AnnotateSettings = SETTINGS, workers: int = 1) -> float:
+    """The seconds that annotating takes, tables written and all."""
+    with tempfile.TemporaryDirectory() as out:
+        started = time.perf_counter()
+        fer_batch.annotate(videos, out, settings, todo=Todo(workers=workers))
+        return time.perf_counter() - started
+
+
+def on_one_core(videos: list[Path]) -> float:
+    """The same for a process that has one core; NaN where that cannot be had."""
+    if not hasattr(os, "sched_setaffinity"):
+        return math.nan
+    cores = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {min(cores)})
+    try:
+        return annotate_once(videos)
+    finally:
+        os.sched_setaffinity(0, cores)
+
+
+class Clock:
+    """Seconds by stage."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+
+    def run(self, name: str, work: Callable[..., Iterable[T]], *arguments: object) -> list[T]:
+        """All that some work gives; its time is added to its stage's."""
+        started = time.perf_counter()
+        result = list(work(*arguments))
+        self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - started
+        return result
+
+
+def stages_alone(source: Source, settings: AnnotateSettings) -> dict[str, float]:
+    """The seconds of each stage in one thread, over the whole source."""
+    cv2.setNumThreads(1)
+    detector = YuNet(resolve_detector("yunet"), settings.detection)
+    classifier = Classifier(default_model())
+    find, read = Detecting(detector), Classifying(classifier)
+    tracker, clock, number, before = Tracker(SETTINGS.tracking), Clock(), 0, None
+    frames = read_frames(source, SETTINGS.sampling, DecodeReport())
+    with tempfile.TemporaryDirectory() as made:
+        folder = Path(made)
+        parts = Parts(folder / "parts")
+        while batch := clock.run("decode", islice, frames, FRAMES_AT_ONCE):
+            marked = clock.run("mark", mark, (frame for frame in batch), SETTINGS, number, before)
+            number, before = number + len(batch), marked[-1].thumbnail
+            detected = clock.run("detect", map, find, [[item] for item in marked])
+            tracked = clock.run("track", follow, one_by_one(detected), tracker)
+            cropped = clock.run("crop", map, Cropping(classifier, whole=False), tracked)
+            together = in_batches(cropped, classifier.batch_size // FACES_A_FRAME)
+            done = clock.run("classify", map, read, together)
+            clock.run("write", map, parts.add, one_by_one(done))
+        parts.finish(DecodeReport())
+        clock.run("write", lambda: [write_tables(parts, source, folder, SETTINGS)])
+    return clock.seconds
 
 
 def main() -> None:
@@ -28,35 +174,42 @@ def main() -> None:
     )
     parser.add_argument("video", type=Path)
     parser.add_argument("--repeat", type=int, default=5)
+    parser.add_argument("--peer", help="Python of an environment with the package fer")
     arguments = parser.parse_args()
-    annotate_once(arguments.video)  # warms the file's cache and opens the models
-    times = [(decode_once(arguments.video), annotate_once(arguments.video)) for _ in range(arguments.repeat)]
-    (frames, _), _ = times[0]
-    decoding = frames / statistics.median(decoded for (_, decoded), _ in times)
-    annotating = frames / statistics.median(annotated for _, annotated in times)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(f"{arguments.video.name}: {frames} frames, median of {arguments.repeat}")
-    print(f"decoding alone     {decoding:7.0f} frames a second")
-    size = AnnotateSettings().detection.size
-    print(f"annotate           {annotating:7.0f} frames a second, detection size {size}")
-    print(f"ratio              {annotating / decoding:7.2f}")
-    print(f"peak resident set  {peak:7.0f} MB")
-
-
-def decode_once(video: Path) -> tuple[int, float]:
-    """Frames, and the seconds that decoding them takes."""
-    (source,) = find_sources([video], leave_out=Path("out"))
-    started = time.perf_counter()
-    frames = sum(1 for _ in read_frames(source, SamplingSettings(), DecodeReport()))
-    return frames, time.perf_counter() - started
-
-
-def annotate_once(video: Path) -> float:
-    """The seconds that annotating takes, tables written and all."""
-    with tempfile.TemporaryDirectory() as out:
-        started = time.perf_counter()
-        fer_batch.annotate([video], out)
-        return time.perf_counter() - started
+    cores = os.cpu_count() or 1
+    with tempfile.TemporaryDirectory() as made:
+        folder = Path(made)
+        videos = [arguments.video, *(enlarged(arguments.video, size, folder) for size in SIZES)]
+        annotate_once(videos[:1])  # opens the models
+        print("| video | decoding alone | annotate | ratio | efficiency |\n|---|---|---|---|---|")
+        fastest = 0.0
+        for video, height in zip(videos, (HEIGHT, *(size[1] for size in SIZES)), strict=True):
+            source, settings = named(video), settings_for(height)
+            times = [(decode_once(source), annotate_once([video], settings)) for _ in range(arguments.repeat)]
+            frames = times[0][0][0]
+            decoding = frames / statistics.median(seconds for (_, seconds), _ in times)
+            wall = statistics.median(seconds for _, seconds in times)
+            alone = stages_alone(source, settings)
+            efficiency = sum(alone.values()) / (cores * wall)
+            cells = (f"{decoding:.0f}", f"{frames / wall:.0f}", f"{frames / wall / decoding:.2f}")
+            print("|", video.name, *(f"| {cell}" for cell in cells), f"| {efficiency:.2f} |", flush=True)
+            print("  stages, ms a frame:", {name: round(1000 * s / frames, 2) for name, s in alone.items()})
+            fastest = fastest or frames / wall
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        print(f"frames a second; peak resident set {peak:.0f} MB; {cores} cores; {SETTINGS.detection}")
+        copies = [folder / f"copy{number}.mp4" for number in range(COPIES)]
+        for copy in copies:
+            shutil.copy(arguments.video, copy)
+        single, one, two = on_one_core(copies), annotate_once(copies), annotate_once(copies, workers=2)
+        print(f"{COPIES} files: on one core {single:.1f} s, one process {one:.1f} s, two workers {two:.1f} s")
+        print(f"two workers are {one / two:.2f} times one process and {single / two:.2f} times one core")
+    if arguments.peer:
+        done = subprocess.run(
+            [arguments.peer, "-c", PEER, str(arguments.video)], capture_output=True, text=True, check=True
+        )
+        speed, share = map(float, done.stdout.split()[-2:])
+        print(f"fer: {speed:.1f} frames a second, a face in {share:.1%}")
+        print(f"annotate is {fastest / speed:.1f} times as fast")
 
 
 if __name__ == "__main__":
