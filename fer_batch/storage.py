@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+from filelock import FileLock, Timeout
 
 from fer_batch.emotions import LABELS
 from fer_batch.errors import InputError, OutputError
@@ -239,17 +240,29 @@ def resumable_folder(path: Path, made_from: Any) -> Iterator[Path]:
         made_from: all that its content follows from, as JSON gives it back.
 
     Raises:
-        OutputError: the folder cannot be written.
+        OutputError: the folder cannot be written, or another process is writing it.
     """
     begun = _begun(path)
-    key = begun / "made_from.json"
+    key, lock = begun / "made_from.json", FileLock(begun / ".lock")
     with writing(path):
-        if not key.is_file() or read_json(key) != made_from:
-            _remove(begun)
-            begun.mkdir(parents=True)
-            write_json(key, made_from)
-        yield begun
-        key.unlink()
+        begun.mkdir(parents=True, exist_ok=True)
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            raise OutputError(f"cannot write {path}: another process is at work on it") from None
+        try:
+            if not key.is_file() or read_json(key) != made_from:
+                for leftover in begun.iterdir():
+                    if leftover.is_dir():
+                        shutil.rmtree(leftover)
+                    elif leftover.name != ".lock":
+                        leftover.unlink()
+                write_json(key, made_from)
+            yield begun
+            key.unlink()
+        finally:
+            lock.release()
+        (begun / ".lock").unlink(missing_ok=True)
         _take_place(begun, path)
 
 

@@ -153,7 +153,9 @@ def _text(result: AnnotateResult, *, dry_run: bool) -> str:
     done = sum(due.to_do for due in result.due.values())
     lines = [f"{len(result.rows)} sources: {done} done now, {len(result.rows) - done} done before"]
     for row in result.rows:
-        lines.append(f"  {row['source']}: {row['frames']} frames, {row['faces']} faces, {_shares(row)}")
+        uncertain = f", {row['uncertain']} uncertain" if row["uncertain"] else ""
+        found = f"{row['frames']} frames, {row['faces']} faces{uncertain}"
+        lines.append(f"  {row['source']}: {found}, {_shares(row)}")
     if result.agreement is not None:
         right, total = int(result.agreement.trace()), int(result.agreement.sum())
         lines.append(f"known expressions: {right} of {total} faces agree ({right / total:.1%})")

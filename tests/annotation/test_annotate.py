@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet as pq
 import pytest
+from filelock import FileLock
 from videos import encode, landscape, moving_face, portrait
 
 from fer_batch.annotation import AnnotateResult, Models, Todo, annotate
@@ -299,6 +300,16 @@ def test_results_that_cannot_be_written_end_the_run(footage: Path, tmp_path: Pat
     with pytest.raises(OutputError, match="out"):
         annotate([footage / "visit.mp4"], tmp_path / "out")
     assert not any(thread.name.startswith(("ahead", "stage")) for thread in threading.enumerate())
+
+
+def test_two_processes_do_not_write_the_same_results(footage: Path, tmp_path: Path) -> None:
+    begun = tmp_path / "visit.begun"
+    begun.mkdir()
+    with FileLock(begun / ".lock"), pytest.raises(OutputError, match="another process is at work"):
+        annotate([footage / "visit.mp4"], tmp_path)
+    annotate([footage / "visit.mp4"], tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["summary.csv", "visit"]
+    assert sorted(path.name for path in (tmp_path / "visit").iterdir()) == sorted([*RESULTS, "manifest.json"])
 
 
 def test_the_real_clips(shared_data: Path, tmp_path: Path) -> None:
