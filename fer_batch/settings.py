@@ -178,7 +178,7 @@ class DetectionSettings(Settings):
     """Of two boxes that share more than this (intersection over union), the weaker one goes."""
     size: Literal["auto"] | Annotated[int, Ge(32)] = "auto"
     """Longest side, in pixels, of what the detector sees; larger pictures are shrunk to it. `auto`: the
-    smallest at which faces of `min_face` are still found."""
+    smallest at which faces of `min_face` are still found; where there is none, larger once more."""
     min_face: Annotated[float, Ge(8)] = 96.0
     """Height, in pixels of the frame, of the smallest face that must be found where `size` is `auto`."""
     every: Count = 1

@@ -32,6 +32,8 @@ _FOUND_FROM = 48.0
 larger: measured by `benchmarks/detect_size.py`."""
 _ALWAYS_SEEN = 320
 """Longest side, in pixels, below which `auto` shrinks nothing: little time would be won."""
+_SECOND_LOOK = 640
+"""Longest side, in pixels, at which `auto` looks again where it has found nothing."""
 _OUTPUTS = tuple(f"{kind}_{stride}" for stride in _STRIDES for kind in ("cls", "obj", "bbox", "kps"))
 
 
@@ -91,10 +93,26 @@ class YuNet:
     def detect_batch(self, pictures: Sequence[Picture]) -> list[Detections]:
         """Find the faces of pictures of any size, in order.
 
+        With the size `auto`, a picture in which nothing is found is looked at once more, larger: that
+        costs less than the classifier, which then has nothing to do.
+        """
+        sizes = [self._seen_size(*picture.size) for picture in pictures]
+        found = self._look(pictures, sizes)
+        if self._settings.size == "auto":
+            larger = [_at_most(_SECOND_LOOK, *picture.size) for picture in pictures]
+            again = [i for i, faces in enumerate(found) if not len(faces) and larger[i] > sizes[i]]
+            second = self._look([pictures[i] for i in again], [larger[i] for i in again])
+            for index, faces in zip(again, second, strict=True):
+                found[index] = faces
+        return found
+
+    def _look(self, pictures: Sequence[Picture], sizes: Sequence[tuple[int, int]]) -> list[Detections]:
+        """Find the faces of pictures, each shrunk to a size.
+
         PyTorch sees pictures of one padded size as one batch. ONNX Runtime, which gains nothing by it
         on the CPU, sees them one by one.
         """
-        seen = [picture.rgb(self._seen_size(*picture.size)) for picture in pictures]
+        seen = [picture.rgb(size) for picture, size in zip(pictures, sizes, strict=True)]
         groups: defaultdict[Hashable, list[int]] = defaultdict(list)
         for index, image in enumerate(seen):
             groups[_padded_shape(image) if self._in_batches else index].append(index)
@@ -108,15 +126,22 @@ class YuNet:
         return [found[index] for index in range(len(pictures))]
 
     def _seen_size(self, height: int, width: int) -> tuple[int, int]:
-        """Height and width at which a picture is looked at."""
-        longest, size = max(height, width), self._settings.size
+        """Height and width at which a picture is first looked at."""
+        size = self._settings.size
         if size == "auto":
+            longest = max(height, width)
             size = max(longest * _FOUND_FROM / self._settings.min_face, _ALWAYS_SEEN)
-        if size >= longest:
-            return height, width
-        # Even, so that video, whose colours have half the pixels of its brightness, shrinks without a rest.
-        rows, columns = (2 * max(1, round(side * size / longest / 2)) for side in (height, width))
-        return rows, columns
+        return _at_most(size, height, width)
+
+
+def _at_most(longest: float, height: int, width: int) -> tuple[int, int]:
+    """Height and width shrunk, if need be, until the longer of them is at most so long."""
+    if longest >= max(height, width):
+        return height, width
+    scale = longest / max(height, width)
+    # Even, so that video, whose colours have half the pixels of its brightness, shrinks without a rest.
+    rows, columns = (2 * max(1, round(side * scale / 2)) for side in (height, width))
+    return rows, columns
 
 
 def _padded_shape(picture: NDArray[np.uint8]) -> tuple[int, int]:

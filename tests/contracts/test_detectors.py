@@ -114,6 +114,16 @@ def test_auto_shrinks_to_what_the_smallest_wanted_face_needs(model: Path) -> Non
     assert large[3] < 320
 
 
+def test_auto_looks_again_where_it_found_nothing(model: Path) -> None:
+    image = np.full((360, 640, 3), 127, np.uint8)
+    image[100:160, 300:360] = cv2.resize(astronaut()[20:220, 120:320], (60, 60), interpolation=cv2.INTER_AREA)
+    assert len(YuNet(model, DetectionSettings(size=320)).detect(image)) == 0
+    wanted = YuNet(model, FULL_SIZE).detect(image)
+    found = YuNet(model, DetectionSettings()).detect(image)
+    assert len(found) == 1
+    assert np.array_equal(found.boxes, wanted.boxes)
+
+
 def opencv(model: Path, image: NDArray[np.uint8]) -> NDArray[np.float32]:
     reference = cv2.FaceDetectorYN.create(str(model), "", image.shape[1::-1], 0.6, 0.3)
     found = reference.detect(cv2.cvtColor(image, cv2.COLOR_RGB2BGR))[1]
