@@ -81,7 +81,7 @@ def damaged_files(count: int, rng: np.random.Generator, folder: Path) -> list[st
 def killed_runs(count: int, rng: np.random.Generator, folder: Path) -> list[str]:
     """Kill runs again and again; returns what is wrong."""
     frames = moving_face(60, 160, 96)
-    video = encode(folder / "long.mp4", (frames + frames[::-1]) * 40)
+    video = encode(folder / "long.mp4", (frames + frames[::-1]) * 24)
     started = time.monotonic()
     subprocess.run(command(video, "--out", folder / "whole", "--quiet"), check=True, timeout=PATIENCE_S)
     whole_s = time.monotonic() - started
@@ -115,7 +115,7 @@ def killed_runs(count: int, rng: np.random.Generator, folder: Path) -> list[str]
         if not wrong and [(out / "long" / table).read_bytes() for table in TABLES] != wanted:
             wrong.append(f"run {runs}: other tables")
         runs += 1
-    print(f"{kills} kills in {runs} runs that ended")
+        print(f"{kills} kills in {runs} runs that ended", flush=True)
     return wrong
 
 

@@ -104,7 +104,7 @@ def _read(
         detected = enter(ordered_map(pool, Detecting(detector), batches, 2 * threads))
         tracked = follow(one_by_one(detected), tracker if source.kind == "video" else None)
         cropped = enter(ordered_map(pool, Cropping(classifier, detector is None), tracked, 2 * threads))
-        faces = in_batches(cropped, classifier.batch_size // FACES_A_FRAME)
+        faces = in_batches(cropped, max(1, classifier.batch_size // FACES_A_FRAME))
         classified = enter(ordered_map(pool, Classifying(classifier), faces, threads))
         for annotated in one_by_one(classified):
             parts.add(annotated)
