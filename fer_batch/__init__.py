@@ -5,7 +5,8 @@ The Python API is one function a command, loaded when it is first used:
     import fer_batch
 
     fer_batch.prepare("fer2013.csv", "data/fer2013")
-    fer_batch.train("data/fer2013", "runs/first")
+    fer_batch.filter_dataset("data/fer2013", "data/clean")
+    fer_batch.train("data/clean", "runs/first")
     fer_batch.evaluate("runs/first", "data/fer2013", "out/evaluation")
     fer_batch.annotate(["footage"], "out/footage")
 """
@@ -21,15 +22,26 @@ from fer_batch.errors import FerBatchError
 if TYPE_CHECKING:
     from fer_batch.annotation import annotate
     from fer_batch.dataset import prepare
+    from fer_batch.quality import filter_dataset
     from fer_batch.training import evaluate, train
 
 __version__ = "0.1.0"
 
-__all__ = ["Emotion", "FerBatchError", "__version__", "annotate", "evaluate", "prepare", "train"]
+__all__ = [
+    "Emotion",
+    "FerBatchError",
+    "__version__",
+    "annotate",
+    "evaluate",
+    "filter_dataset",
+    "prepare",
+    "train",
+]
 
 _HOMES = {
     "annotate": "fer_batch.annotation",
     "evaluate": "fer_batch.training",
+    "filter_dataset": "fer_batch.quality",
     "prepare": "fer_batch.dataset",
     "train": "fer_batch.training",
 }

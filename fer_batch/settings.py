@@ -31,6 +31,24 @@ DeviceName = Literal["auto", "cpu", "cuda"]
 BackendName = Literal["auto", "onnx", "torch"]
 Head = Literal["fer2013", "crowd"]
 ArchitectureName = Literal["se_resnet", "cnn7"]
+CheckName = Literal[
+    "unreadable",
+    "blank",
+    "dark",
+    "bright",
+    "low_contrast",
+    "blurry",
+    "not_a_face",
+    "occluded",
+    "watermark",
+    "off_centre",
+    "exact_duplicate",
+    "near_duplicate",
+    "cross_split_leak",
+    "contradictory_duplicate",
+    "outlier",
+    "label_issue",
+]
 
 
 @dataclass(frozen=True)
@@ -155,6 +173,46 @@ class TrainRuntime(Settings):
     """CPU threads; 0 lets PyTorch choose."""
     compile: bool = False
     """Compile the network before training: worth its minute on CUDA, little on CPUs."""
+
+
+@dataclass(frozen=True)
+class ThresholdSettings(Settings):
+    """The score, 0–1, from which a picture is an issue of each check."""
+
+    unreadable: Fraction = 0.5
+    blank: Fraction = 0.75
+    dark: Fraction = 0.75
+    bright: Fraction = 0.7
+    low_contrast: Fraction = 0.76
+    blurry: Fraction = 0.5
+    not_a_face: Fraction = 0.4
+    occluded: Fraction = 0.7
+    watermark: Fraction = 0.8
+    off_centre: Fraction = 0.5
+    exact_duplicate: Fraction = 0.5
+    near_duplicate: Fraction = 0.9
+    cross_split_leak: Fraction = 0.9
+    contradictory_duplicate: Fraction = 0.5
+    outlier: Fraction = 0.7
+    label_issue: Fraction = 0.8
+
+
+@dataclass(frozen=True)
+class FilterSettings(Settings):
+    """What `filter` calls an issue, and what a clean data set lacks."""
+
+    drop: tuple[CheckName, ...] = (
+        "unreadable",
+        "blank",
+        "not_a_face",
+        "exact_duplicate",
+        "contradictory_duplicate",
+    )
+    """Checks whose issues are left out of the clean data set. `cross_split_leak` is not among them: near
+    copies of its training pictures are a quarter of FER2013's `val`."""
+    labels: bool = True
+    """Judge labels by models that have not seen them: takes minutes, and needs PyTorch."""
+    thresholds: ThresholdSettings = field(default_factory=ThresholdSettings)
 
 
 @dataclass(frozen=True)

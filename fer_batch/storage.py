@@ -84,6 +84,49 @@ PREDICTION_COLUMNS: tuple[Column, ...] = (
 )
 
 
+PICTURE_COLUMNS: tuple[Column, ...] = DATASET_COLUMNS[:4]
+"""Which picture a row of `quality.parquet` is of."""
+
+MEASUREMENT_COLUMNS: tuple[Column, ...] = (
+    Column("unreadable", pa.string(), "why the picture cannot be decoded; null where it can"),
+    Column("deviation", pa.float32(), "standard deviation of the gray levels, 0–128"),
+    Column("dark_tenth", pa.float32(), "gray level that the darkest tenth of the pixels does not exceed"),
+    Column("light_tenth", pa.float32(), "gray level that the lightest tenth of the pixels reaches"),
+    Column("contrast", pa.float32(), "gray levels between the darkest and the lightest twentieth"),
+    Column("sharpness", pa.float32(), "0.2 without any detail, 0.4 in an ordinary picture, 1 at most"),
+    Column("face_score", pa.float32(), "the detector's score of the best face, whichever way up, 0–1"),
+    Column("face_offset", pa.float32(), "pixels, of 48, between the face's middle and where FER2013 has it"),
+    Column("face_size", pa.float32(), "size of the face, 1 as in most of FER2013"),
+    Column("face_roll", pa.float32(), "degrees by which the eyes are off the horizontal, -180 to 180"),
+    Column("face_yaw", pa.float32(), "how far the nose is off the middle, in distances of the eyes"),
+    Column("occlusion", pa.float32(), "probability that something hides an eye or the mouth, 0–1"),
+    Column("print", pa.float32(), "probability that words or a mark are printed across the picture, 0–1"),
+    Column("no_face", pa.float32(), "probability that there is no face, 0–1"),
+    Column("exact_group", pa.int64(), "number of the group of pictures with the same pixels; null for one"),
+    Column("twin", pa.string(), "`id` of the earlier picture that this one is a copy of, exact or near"),
+    Column("near_similarity", pa.float32(), "similarity to it where it is no exact copy, 0–1"),
+    Column("leak_similarity", pa.float32(), "similarity to the most similar picture of an earlier split"),
+    Column("label_confidence", pa.float32(), "probability of the label by a model that has not seen it, 0–1"),
+    Column("suggested_label", pa.int64(), "what that model holds most probable, 0–6"),
+    Column("label_doubt", pa.float32(), "how much it speaks against the label, 0–1"),
+    Column("oddness", pa.float32(), "distance from its class in that model's features, 0–1"),
+)
+"""What `filter` measures; columns that no check has filled are null."""
+
+VERDICT_COLUMNS: tuple[Column, ...] = (
+    Column("verdict", pa.string(), "`keep`, or `drop`: a clean data set lacks it"),
+    Column("reason", pa.string(), "every issue of the picture, in words; null where there is none"),
+)
+
+
+def check_columns(check: str) -> tuple[Column, Column]:
+    """The columns of one check of `filter`."""
+    return (
+        Column(f"{check}_score", pa.float32(), "how bad, 0–1; null where the check does not apply"),
+        Column(f"is_{check}_issue", pa.bool_(), "whether that is at least the check's threshold"),
+    )
+
+
 LANDMARKS: tuple[str, ...] = ("right_eye", "left_eye", "nose", "right_mouth", "left_mouth")
 """The detector's five points, in its order; right and left are the face's own."""
 
@@ -242,6 +285,31 @@ def resumable_folder(path: Path, made_from: Any) -> Iterator[Path]:
     Raises:
         OutputError: the folder cannot be written, or another process is writing it.
     """
+    with _begun_folder(path, made_from) as begun:
+        yield begun
+    with writing(path):
+        _take_place(begun, path)
+
+
+@contextmanager
+def resumable_scratch(path: Path, made_from: Any) -> Iterator[Path]:
+    """The same for what is needed until the work is finished: on a clean exit the folder is removed.
+
+    Args:
+        path: what it is needed for; nothing is written there.
+        made_from: all that its content follows from, as JSON gives it back.
+
+    Raises:
+        OutputError: the folder cannot be written, or another process is at work in it.
+    """
+    with _begun_folder(path, made_from) as begun:
+        yield begun
+    with writing(path):
+        _remove(begun)
+
+
+@contextmanager
+def _begun_folder(path: Path, made_from: Any) -> Iterator[Path]:
     begun = _begun(path)
     key, lock = begun / "made_from.json", FileLock(begun / ".lock")
     with writing(path):
@@ -263,7 +331,6 @@ def resumable_folder(path: Path, made_from: Any) -> Iterator[Path]:
         finally:
             lock.release()
         (begun / ".lock").unlink(missing_ok=True)
-        _take_place(begun, path)
 
 
 def discard_begun(path: Path) -> None:

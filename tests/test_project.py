@@ -10,7 +10,8 @@ import pytest
 
 from fer_batch import storage
 from fer_batch.model.onnx_file import default_model, load_card
-from fer_batch.settings import TrainSettings, build, load_toml
+from fer_batch.quality.checks import CHECKS
+from fer_batch.settings import CheckName, FilterSettings, TrainSettings, build, load_toml
 from fer_batch.storage import Column
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -23,6 +24,8 @@ TABLES = (
     storage.FRAME_COLUMNS,
     storage.SUMMARY_COLUMNS,
     storage.PREDICTION_COLUMNS,
+    storage.MEASUREMENT_COLUMNS,
+    storage.VERDICT_COLUMNS,
 )
 
 
@@ -39,6 +42,13 @@ def test_the_readme_explains_every_column(column: Column) -> None:
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     assert f"| `{column.name}` |" in readme
     assert column.meaning in readme
+
+
+@pytest.mark.parametrize("name", CHECKS)
+def test_the_readme_explains_every_check(name: CheckName) -> None:
+    settings, readme = FilterSettings(), (ROOT / "README.md").read_text(encoding="utf-8")
+    threshold, dropped = getattr(settings.thresholds, name), "yes" if name in settings.drop else ""
+    assert f"| `{name}` | {CHECKS[name].meaning} | {threshold:g} | {dropped} |" in readme
 
 
 def test_the_bundled_model_is_small_and_its_recipe_is_beside_it() -> None:

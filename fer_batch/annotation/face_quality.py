@@ -8,12 +8,12 @@ not measured: in 48 pixels it cannot be told from texture.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, fields
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fer_batch.inference.detail import squared_differences
 from fer_batch.inference.detector import Detections
 
 Floats = NDArray[np.floating]
@@ -88,24 +88,12 @@ def _ramp(values: Floats, zero: float, one: float) -> Floats:
 def _sharpness(crops: NDArray[np.uint8]) -> Floats:
     """How fast pixels part with their distance, across or down, whichever is less: motion blurs one.
 
-    The mean squared difference D of pixels grows as the square of their distance where a picture is
-    smooth, and slower where it has detail. Noise adds as much at every distance: it has no part in
-    (D2 - D1) / (D4 - D2), and contrast has none either.
+    Of the mean squared differences D of pixels, (D2 - D1) / (D4 - D2): neither noise nor contrast has a
+    part in it.
     """
-    gray = crops.astype(np.float32)
-    detail = []
-    for lines in (gray, gray.transpose(0, 2, 1)):
-        one, two, four = (_difference(lines, distance) for distance in (1, 2, 4))
-        detail.append((two - one) / np.maximum(four - two, _TINY))
-    return _ramp(np.minimum(*detail), *_DETAIL)
-
-
-def _difference(lines: NDArray[np.float32], distance: int) -> NDArray[np.float64]:
-    """Mean squared difference of pixels so far apart along the last axis: [N]."""
-    difference = lines[:, :, distance:] - lines[:, :, :-distance]
-    # A line's sum is a whole number that float32 holds exactly, so none depends on how faces are batched.
-    sums = np.einsum("nij,nij->ni", difference, difference)
-    return sums.sum(1, dtype=np.float64) / math.prod(difference.shape[1:])
+    one, two, four = squared_differences(crops).swapaxes(0, 1)
+    detail = (two - one) / np.maximum(four - two, _TINY)
+    return _ramp(detail.min(0), *_DETAIL)
 
 
 def _light(crops: NDArray[np.uint8]) -> Floats:

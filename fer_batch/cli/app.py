@@ -11,6 +11,7 @@ import typer
 import fer_batch
 from fer_batch.cli.annotate import annotate
 from fer_batch.cli.evaluate import evaluate
+from fer_batch.cli.filter import filter_command
 from fer_batch.cli.model import app as model_app
 from fer_batch.cli.prepare import prepare
 from fer_batch.cli.train import train
@@ -44,6 +45,7 @@ def root(
 
 
 app.command()(prepare)
+app.command("filter")(filter_command)
 app.command()(train)
 app.command()(evaluate)
 app.command()(annotate)

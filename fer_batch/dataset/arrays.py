@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,11 +16,13 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from fer_batch.dataset.class_folders import find_pictures, read_picture
+from fer_batch.dataset.dialects import SPLITS
 from fer_batch.dataset.images import decode_gray, pixel_sha256, resize
 from fer_batch.errors import DatasetFormatError, InputError
 from fer_batch.storage import VOTE_COLUMNS
 
 _BATCH_ROWS = 1000
+_READ_AHEAD = 1 << 20  # bytes of each column
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,13 +75,39 @@ def load_split(dataset: Path, split: str) -> Split:
         DatasetFormatError: the table is not one of `prepare`, a picture cannot be decoded, sizes
             are mixed, or no row has a label.
     """
-    path = dataset / f"{split}.parquet"
-    if not path.is_file():
+    path = find_tables(dataset).get(split)
+    if path is None:
         raise InputError(f"{dataset} has no split {split!r}: {_describe_splits(dataset)}")
+    with open_table(path, ("id", "label", "image", "sha256")) as table:
+        return _load(table, path, split)
+
+
+def find_tables(dataset: Path) -> dict[str, Path]:
+    """The tables that a dataset folder has, by split, in the order of `SPLITS`; none in other folders."""
+    paths = {split: dataset / f"{split}.parquet" for split in SPLITS}
+    return {split: path for split, path in paths.items() if path.is_file()}
+
+
+@contextmanager
+def open_table(path: Path, columns: Sequence[str]) -> Iterator[pq.ParquetFile]:
+    """Open a table that needs these columns, to be read in pieces.
+
+    However large its row groups are, `iter_batches` holds no more than a batch and a little that it
+    has read ahead.
+
+    Raises:
+        InputError: the file cannot be read.
+        DatasetFormatError: it is damaged, now or while it is read, or lacks one of the columns.
+    """
     try:
-        with pq.ParquetFile(path) as table:
-            return _load(table, path, split)
-    except pa.ArrowInvalid as error:
+        with pq.ParquetFile(path, pre_buffer=False, buffer_size=_READ_AHEAD) as table:
+            missing = [column for column in columns if column not in table.schema_arrow.names]
+            if missing:
+                raise DatasetFormatError(f"{path} lacks the columns {', '.join(missing)}; run prepare again")
+            yield table
+    except (pa.ArrowInvalid, UnicodeDecodeError, OSError) as error:
+        if isinstance(error, OSError) and error.errno is not None:  # Arrow's own, of damage, have none
+            raise InputError(f"cannot read {path}: {error.strerror}") from error
         raise DatasetFormatError(f"{path} is damaged or not Parquet: {error}; run prepare again") from error
 
 
@@ -141,7 +170,7 @@ def _fingerprint_lines(split: Split) -> Iterator[str]:
 def _describe_splits(dataset: Path) -> str:
     if not dataset.is_dir():
         return "the folder does not exist; make it with `fer-batch prepare`"
-    found = [name for name in ("train", "val", "test") if (dataset / f"{name}.parquet").is_file()]
+    found = find_tables(dataset)
     return (
         f"it has {', '.join(found)}"
         if found
@@ -152,11 +181,7 @@ def _describe_splits(dataset: Path) -> str:
 def _load(table: pq.ParquetFile, path: Path, name: str) -> Split:
     columns = ["id", "label", "image", "sha256"]
     vote_columns = [column.name for column in VOTE_COLUMNS]
-    present = set(table.schema_arrow.names)
-    missing = [column for column in columns if column not in present]
-    if missing:
-        raise DatasetFormatError(f"{path} lacks the columns {', '.join(missing)}; run prepare again")
-    has_votes = present.issuperset(vote_columns)
+    has_votes = set(table.schema_arrow.names).issuperset(vote_columns)
     ids: list[str] = []
     labels: list[int] = []
     sha256: list[str] = []

@@ -87,11 +87,19 @@ def read_picture(folder: Path, picture: Picture) -> tuple[Emotion, NDArray[np.ui
     """
     if picture.label is None:
         raise ValueError(f"the folder name {picture.class_name!r} is none of {', '.join(LABELS)}")
+    return picture.label, decode_gray(read_bytes(folder / picture.path))
+
+
+def read_bytes(path: Path) -> bytes:
+    """The content of a picture file.
+
+    Raises:
+        ValueError: it cannot be read; the message is the reason.
+    """
     try:
-        data = (folder / picture.path).read_bytes()
+        return path.read_bytes()
     except OSError as error:
         raise ValueError(error.strerror or str(error)) from error
-    return picture.label, decode_gray(data)
 
 
 def _parents(folder: Path) -> list[tuple[str, Path]]:

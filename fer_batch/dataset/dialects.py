@@ -13,6 +13,9 @@ from typing import Literal, Protocol
 
 from fer_batch.emotions import Emotion
 
+SPLITS = ("train", "val", "test")
+"""The splits, in the order in which they are always listed."""
+
 USAGE_SPLITS = {"Training": "train", "PublicTest": "val", "PrivateTest": "test"}
 """The split that each `Usage` becomes."""
 

@@ -33,7 +33,10 @@ def decode_gray(data: bytes) -> NDArray[np.uint8]:
     """
     if not data:
         raise ValueError("the file is empty")
-    image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_GRAYSCALE)
+    try:
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_GRAYSCALE)
+    except cv2.error as error:  # its header states a size beyond what OpenCV makes room for
+        raise ValueError(f"not a picture that can be decoded: {error.err}") from error
     if image is None:
         raise ValueError("not a picture that can be decoded")
     return np.asarray(image, np.uint8)

@@ -13,6 +13,7 @@ from typing import Any
 from fer_batch.dataset.archives import find_csv_files, reading
 from fer_batch.dataset.class_folders import FolderSource, find_pictures, has_class_folders
 from fer_batch.dataset.csv_source import choose_files
+from fer_batch.dataset.dialects import SPLITS
 from fer_batch.dataset.ferplus import read_votes
 from fer_batch.dataset.published import published_counts
 from fer_batch.dataset.samples import ItemT, Source
@@ -28,7 +29,6 @@ KIND = "fer-batch dataset"
 RESULTS_VERSION = 1
 """Raised when the same source and settings give other pictures or tables, not with every release."""
 
-_SPLITS = ("train", "val", "test")
 _WORKERS = 2  # decoding text holds Python's lock; encoding and writing files do not: more gain nothing
 _CHUNK = 100  # rows a task: large beside the cost of handing one over, small beside memory
 
@@ -98,7 +98,7 @@ def prepare(
         return _result(out, read_json(out / MANIFEST), already_done=True)
     with atomic_folder(out) as partial:
         tables = _write(opened, partial, settings, ferplus, progress)
-        counts = {split: tables.counts[split] for split in _SPLITS if split in tables.counts}
+        counts = {split: tables.counts[split] for split in SPLITS if split in tables.counts}
         manifest = recipe | {
             "counts": counts,
             "published": _published(opened, settings, counts),
@@ -159,9 +159,9 @@ def _is_done(out: Path, recipe: dict[str, Any], *, overwrite: bool) -> bool:
     Raises:
         UsageError: it holds something else that is not to be replaced.
     """
-    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
+    if is_vacant(out):
         return False
-    there = _manifest(out)
+    there = read_manifest(out)
     if there is None:
         raise UsageError(f"OUT {out} is no dataset folder and is left alone; choose another folder")
     complete = all((out / f"{split}.parquet").is_file() for split in there["counts"])
@@ -175,7 +175,12 @@ def _is_done(out: Path, recipe: dict[str, Any], *, overwrite: bool) -> bool:
     return False
 
 
-def _manifest(folder: Path) -> dict[str, Any] | None:
+def is_vacant(path: Path) -> bool:
+    """Whether nothing would be lost by putting a folder there: nothing is, or an empty folder."""
+    return not path.exists() or (path.is_dir() and not any(path.iterdir()))
+
+
+def read_manifest(folder: Path) -> dict[str, Any] | None:
     """The manifest of a dataset folder; None where the folder is something else."""
     try:
         manifest = read_json(folder / MANIFEST)
@@ -192,6 +197,7 @@ def _identity(manifest: dict[str, Any]) -> tuple[object, ...]:
         manifest["source"]["sha256"],
         manifest["settings"],
         votes and votes["sha256"],
+        manifest.get("filter"),  # a clean set has lost rows since
     )
 
 

@@ -28,7 +28,9 @@ UNLABELLED = "unlabelled"
 
 REJECTED_COLUMNS = ("file", "line", "reason", "row")
 
-_ROW_GROUP = 1000
+ROW_GROUP = 1000
+"""Rows of a row group of a table: what is read, or written, at once."""
+
 _LONGEST_SHOWN = 16_384  # characters of a rejected row; a whole row of FER2013 has up to 9.3 thousand
 
 
@@ -72,7 +74,7 @@ def write_picture(
     name = None
     if sample.label is not None:
         name = f"images/{split}/{sample.label.label}/{item.id}.{settings.image_format}"
-        _write(folder / name, data)
+        write_file(folder / name, data)
     values = {
         "id": item.id,
         "row": item.row,
@@ -85,7 +87,12 @@ def write_picture(
     return Accepted(item, sample.split, values, sample.resized)
 
 
-def _write(path: Path, data: bytes) -> None:
+def write_file(path: Path, data: bytes) -> None:
+    """Write a small file, and make its folder where there is none; it is not synced.
+
+    Raises:
+        OSError: it cannot be written.
+    """
     try:
         _create(path, data)
     except FileNotFoundError:  # the first of its class: folders are made where they are needed only
@@ -167,7 +174,7 @@ class Tables:
         counts[name] = counts.get(name, 0) + 1
         self.resized += outcome.resized
         self._waiting[split].append(values)
-        if len(self._waiting[split]) == _ROW_GROUP:
+        if len(self._waiting[split]) == ROW_GROUP:
             self._flush(split)
 
     def _reject(self, outcome: Rejected) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax
@@ -23,4 +25,5 @@ def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
     def loss(temperature: float) -> float:
         return -float(log_softmax(logits / temperature, axis=1)[np.arange(len(labels)), labels].mean())
 
-    return round(float(minimize_scalar(loss, bounds=_RANGE, method="bounded").x), 4)
+    found: Any = minimize_scalar(loss, bounds=_RANGE, method="bounded")  # SciPy has no types of its own
+    return round(float(found.x), 4)

@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from fer_batch.dataset import Split, Unreadable, crowd_majority, fingerprint, load_class_folders, load_split
+from fer_batch.dataset.arrays import find_tables
 from fer_batch.emotions import LABELS
 from fer_batch.errors import DatasetFormatError, UsageError
 from fer_batch.figures.confusion import write_confusion
@@ -111,7 +112,7 @@ def _by_votes(split: Split, head: Head) -> bool:
 
 def _load(data: Path, name: str, size: int) -> tuple[Split, list[str] | None, tuple[Unreadable, ...]]:
     """The pictures to measure on, the fingerprints of the training split's, and what was left out."""
-    if not any(data.glob("*.parquet")):
+    if not find_tables(data):
         split, unreadable = load_class_folders(data, size)
         return split, None, unreadable
     split = load_split(data, name)

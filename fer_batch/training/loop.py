@@ -1,4 +1,4 @@
-"""Training, from a data set folder to a run folder: read `train` from top to bottom."""
+"""Training, from a data set folder to a run folder: read `train`, and `_fit`, from top to bottom."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from fer_batch.training.recipe import (
     update_average,
     uses_bf16,
 )
-from fer_batch.training.run_folder import TrainResult, open_run
+from fer_batch.training.run_folder import RunFolder, TrainResult, open_run
 from fer_batch.training.teacher import Teacher, Views, blend
 
 _VALIDATION_BATCH = 512
@@ -60,11 +60,6 @@ class _State:
     optimizer: torch.optim.Optimizer
     history: list[dict[str, float]] = field(default_factory=list)
     """One row an epoch."""
-
-    @property
-    def best(self) -> dict[str, float]:
-        """The row of the epoch with the highest validation accuracy, the earliest of equals."""
-        return max(self.history, key=lambda row: row["val_accuracy"])
 
     def save(self, path: Path) -> None:
         tensors = prefixed("network", self.network.state_dict())
@@ -119,51 +114,125 @@ def train(
         DatasetFormatError: the data set folder cannot be read.
         OutputError: the run folder cannot be written.
     """
-    settings = validated(settings or TrainSettings())
+    # Checked before a large data set is read, and not only then.
+    settings, runtime, device = _checked(settings, runtime)
+    data = load_training_data(Path(dataset), settings)
+    by_epoch = _bar_an_epoch(progress, settings.epochs, batches_an_epoch(len(data.train), settings))
+    with open_run(Path(run), settings, data, resume=resume) as folder:
+        network, history = _fit(folder, runtime, device, by_epoch)
+        precision = "bf16" if uses_bf16(runtime, device) else "fp32"
+        return folder.finish(network, history, _best(history), device=str(device), precision=precision)
+
+
+def fit(
+    data: TrainingData,
+    run: Path,
+    settings: TrainSettings,
+    *,
+    runtime: TrainRuntime | None = None,
+    progress: Progress = silent,
+) -> Network:
+    """Train a network for use here and now, on pictures in memory: as `train` does it, but for the export.
+
+    Args:
+        data: 48x48 pictures to learn from and to choose the epoch by, at least two and one, all labelled.
+        run: the run folder to write, or to go on with after its last finished epoch.
+        settings: the recipe; its `holdout` is the caller's business.
+        runtime: device, precision and threads.
+        progress: told after every batch how many are done of `epochs * batches_an_epoch`; a resumed run
+            starts where it was.
+
+    Returns:
+        The network of the best epoch, on the CPU.
+
+    Raises:
+        UsageError: a setting cannot be, the run folder holds another run, or the loss diverged.
+        OutputError: the run folder cannot be written.
+    """
+    settings, runtime, device = _checked(settings, runtime)
+    with open_run(run, settings, data, resume=True) as folder:
+        return _fit(folder, runtime, device, progress)[0]
+
+
+def _fit(
+    folder: RunFolder, runtime: TrainRuntime, device: torch.device, progress: Progress
+) -> tuple[Network, list[dict[str, float]]]:
+    """Train to the end; returns the network of the best epoch, on the CPU, and the history."""
+    settings, data = folder.settings, folder.data
+    if runtime.threads:
+        torch.set_num_threads(runtime.threads)
+    state = _start(settings, data, device)
+    if folder.checkpoint.is_file():
+        state.load(folder.checkpoint)
+    bf16 = uses_bf16(runtime, device)
+    train_on, validate_on = on_device(data.train, device), on_device(data.val, device)
+    views = None
+    if settings.teacher:
+        teacher = Teacher(settings.teacher, data.heads, device)
+        views = Views(teacher, train_on.pixels, settings, bf16=bf16)
+    lesson = _Lesson(
+        settings=settings,
+        data=train_on,
+        weights=class_weights(train_on.labels) if settings.loss.class_weighting else None,
+        views=views,
+        bf16=bf16,
+        compiled=runtime.compile,
+        progress=progress,
+    )
+    while not _finished(state.history, settings):
+        epoch = len(state.history) + 1
+        started = time.monotonic()
+        row = _train_epoch(state, epoch, lesson)
+        row |= _validate(state.average, validate_on, bf16=bf16)
+        row["seconds"] = time.monotonic() - started
+        state.history.append(row)
+        if _best(state.history) is row:
+            save_checkpoint(folder.best, state.average.state_dict(), {"epoch": epoch})
+        state.save(folder.checkpoint)
+        folder.write_history(state.history)
+    best = build_network(settings, data.heads)
+    best.load_state_dict(load_checkpoint(folder.best)[0])
+    return best, state.history
+
+
+def _best(history: list[dict[str, float]]) -> dict[str, float]:
+    """The row of the epoch with the highest validation accuracy, the earliest of equals."""
+    return max(history, key=lambda row: row["val_accuracy"])
+
+
+def batches_an_epoch(rows: int, settings: TrainSettings) -> int:
+    """How many batches of that many training rows an epoch has.
+
+    The last rows that fill no batch wait for another epoch: batch statistics want full batches.
+    """
+    return max(1, rows // settings.batch_size)
+
+
+def _checked(
+    settings: TrainSettings | None, runtime: TrainRuntime | None
+) -> tuple[TrainSettings, TrainRuntime, torch.device]:
+    """Recipe and runtime that go together and can be had here.
+
+    Raises:
+        UsageError: they do not, or cannot.
+    """
+    settings, runtime = validated(settings or TrainSettings()), validated(runtime or TrainRuntime())
     if settings.early_share and settings.arch in FIXED_SIZE:
         raise UsageError(
             f"early_share is {settings.early_share}: "
             f"{settings.arch} takes pictures of {INPUT_SIZE} pixels only"
         )
-    runtime = validated(runtime or TrainRuntime())
-    device = choose_device(runtime)
-    if runtime.threads:
-        torch.set_num_threads(runtime.threads)
-    data = load_training_data(Path(dataset), settings)
-    with open_run(Path(run), settings, data, resume=resume) as folder:
-        state = _start(settings, data, device)
-        if folder.checkpoint.is_file():
-            state.load(folder.checkpoint)
-        bf16 = uses_bf16(runtime, device)
-        train_on, validate_on = on_device(data.train, device), on_device(data.val, device)
-        views = None
-        if settings.teacher:
-            teacher = Teacher(settings.teacher, data.heads, device)
-            views = Views(teacher, train_on.pixels, settings, bf16=bf16)
-        lesson = _Lesson(
-            settings=settings,
-            data=train_on,
-            weights=class_weights(train_on.labels) if settings.loss.class_weighting else None,
-            views=views,
-            bf16=bf16,
-            compiled=runtime.compile,
-            progress=progress,
-        )
-        while not _finished(state.history, settings):
-            epoch = len(state.history) + 1
-            started = time.monotonic()
-            row = _train_epoch(state, epoch, lesson)
-            row |= _validate(state.average, validate_on, bf16=bf16)
-            row["seconds"] = time.monotonic() - started
-            state.history.append(row)
-            if state.best is row:
-                save_checkpoint(folder.best, state.average.state_dict(), {"epoch": epoch})
-            state.save(folder.checkpoint)
-            folder.write_history(state.history)
-        best = build_network(settings, data.heads)
-        best.load_state_dict(load_checkpoint(folder.best)[0])
-        precision = "bf16" if bf16 else "fp32"
-        return folder.finish(best, state.history, state.best, device=str(device), precision=precision)
+    return settings, runtime, choose_device(runtime)
+
+
+def _bar_an_epoch(progress: Progress, epochs: int, batches: int) -> Progress:
+    """Tell of a whole run as of one piece of work an epoch, of so many batches."""
+
+    def tell(_what: str, done: int, _total: int | None, /) -> None:
+        epoch, batch = divmod(done - 1, batches)
+        progress(f"epoch {epoch + 1}/{epochs}", batch + 1, batches)
+
+    return tell
 
 
 def _start(settings: TrainSettings, data: TrainingData, device: torch.device) -> _State:
@@ -177,8 +246,7 @@ def _start(settings: TrainSettings, data: TrainingData, device: torch.device) ->
 def _finished(history: list[dict[str, float]], settings: TrainSettings) -> bool:
     if len(history) >= settings.epochs:
         return True
-    best = max(history, key=lambda row: row["val_accuracy"], default=None)
-    return bool(settings.patience and best and len(history) - best["epoch"] >= settings.patience)
+    return bool(settings.patience and history and len(history) - _best(history)["epoch"] >= settings.patience)
 
 
 def _train_epoch(state: _State, epoch: int, lesson: _Lesson) -> dict[str, float]:
@@ -186,8 +254,7 @@ def _train_epoch(state: _State, epoch: int, lesson: _Lesson) -> dict[str, float]
     settings, data = lesson.settings, lesson.data
     generator = _seed(settings.seed, epoch)
     order = torch.randperm(len(data), generator=generator).to(data.labels.device)
-    # The last rows that fill no batch wait for another epoch: batch statistics want full batches.
-    batches = max(1, len(data) // settings.batch_size)
+    batches = batches_an_epoch(len(data), settings)
     size = settings.early_size if epoch <= settings.early_share * settings.epochs else INPUT_SIZE
     view = lesson.views.of_epoch(epoch) if lesson.views else None
     network, optimizer = state.network.train(), state.optimizer
@@ -225,7 +292,7 @@ def _train_epoch(state: _State, epoch: int, lesson: _Lesson) -> dict[str, float]
             update_average(state.average, network, settings.ema_decay, step)
         loss_sum += loss.detach()
         correct += (outputs["fer2013"].argmax(1) == answers).float().mean()
-        lesson.progress(f"epoch {epoch}/{settings.epochs}", number + 1, batches)
+        lesson.progress("training", step + 1, settings.epochs * batches)
     train_loss = float(loss_sum) / batches
     if not math.isfinite(train_loss):
         raise UsageError(

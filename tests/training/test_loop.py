@@ -19,6 +19,8 @@ from fer_batch.model.onnx_file import load_card
 from fer_batch.settings import TrainRuntime, TrainSettings, build, load_toml
 from fer_batch.storage import read_json
 from fer_batch.training import train
+from fer_batch.training.data import load_training_data
+from fer_batch.training.loop import fit
 
 SHORT = {"epochs": 3, "batch_size": 16, "optimizer": {"learning_rate": 1e-3}}
 CPU = TrainRuntime(device="cpu", threads=2)
@@ -104,6 +106,23 @@ def test_resuming_a_finished_run_changes_nothing(dataset: Path, trained: Path) -
     assert (result.epochs, (trained / "model.onnx").read_bytes()) == (3, before)
 
 
+def test_fitting_in_memory_is_the_same_training_without_the_export(
+    dataset: Path, trained: Path, tmp_path: Path
+) -> None:
+    settings = build(TrainSettings, SHORT)
+    data = load_training_data(dataset, settings)
+    told: list[tuple[str, int, int | None]] = []
+    fitted = fit(data, tmp_path, settings, runtime=CPU, progress=lambda *values: told.append(values))
+    best, _ = load_checkpoint(trained / "best.safetensors")
+    for name, tensor in fitted.state_dict().items():
+        torch.testing.assert_close(tensor, best[name], rtol=1e-4, atol=1e-5)
+    assert told == [("training", batch, 3 * 8) for batch in range(1, 3 * 8 + 1)]
+    assert not (tmp_path / "model.onnx").exists()
+    again = fit(data, tmp_path, settings, runtime=CPU, progress=lambda *values: told.append(values))
+    assert len(told) == 3 * 8
+    assert all(torch.equal(tensor, again.state_dict()[name]) for name, tensor in fitted.state_dict().items())
+
+
 def test_other_settings_cannot_resume(dataset: Path, trained: Path) -> None:
     with pytest.raises(UsageError, match="other settings: epochs was 3, now 4"):
         train(dataset, trained, build(TrainSettings, SHORT | {"epochs": 4}), runtime=CPU, resume=True)
@@ -125,10 +144,14 @@ def test_a_folder_with_something_else_is_not_touched(dataset: Path, tmp_path: Pa
 def test_without_votes_there_is_one_head_and_a_holdout_without_val(tmp_path: Path) -> None:
     dataset = write_stripes(tmp_path, ferplus=False)
     (dataset / "val.parquet").unlink()
-    settings = build(TrainSettings, SHORT | {"epochs": 1, "loss": {"class_weighting": True}})
-    result = train(dataset, tmp_path / "run", settings, runtime=CPU)
+    settings = build(TrainSettings, SHORT | {"epochs": 2, "loss": {"class_weighting": True}})
+    told: list[tuple[str, int, int | None]] = []
+    result = train(
+        dataset, tmp_path / "run", settings, runtime=CPU, progress=lambda *values: told.append(values)
+    )
     assert set(result.figures) == {"fer2013"}
     assert result.figures["fer2013"]["n"] == 14
+    assert told == [(f"epoch {epoch}/2", batch, 7) for epoch in (1, 2) for batch in range(1, 8)]
 
 
 def test_cnn7_trains_with_its_recipe_and_stops_early(dataset: Path, tmp_path: Path) -> None:

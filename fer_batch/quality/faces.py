@@ -1,0 +1,126 @@
+"""What is to be seen in each picture: a face and where, what hides it, print across it, or no face."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import expit
+
+from fer_batch.inference.detector import Detections, YuNet, resolve_detector
+from fer_batch.inference.picture import ArrayPicture
+from fer_batch.inference.session import open_network
+from fer_batch.settings import DetectionSettings
+
+SIDE = 48
+_BORDER = 12
+"""Pixels that each picture is given around it: FER2013's faces reach to the edge, YuNet's training faces
+do not."""
+_SEEN = 128
+"""Side of what the detector sees."""
+_DOUBTFUL = 0.5
+"""Below this score a face is looked for once more, in the picture turned by a quarter and by a half."""
+_SURELY_TURNED = 0.7
+"""Score from which a face is believed to lie on its side or its head: something like one is often there."""
+_LOWEST = 0.02
+_JPEG_QUALITY = 75
+WEIGHTS = Path(__file__).parent / "weights" / "flaws.onnx"
+"""The network of `Flaws`; `benchmarks/fit_flaws.py` makes it."""
+
+
+@dataclass(frozen=True, eq=False)
+class Faces:
+    """The best face of each of N pictures."""
+
+    scores: NDArray[np.float32]
+    """[N], the detector's, 0–1; 0 where it finds nothing."""
+    landmarks: NDArray[np.float32]
+    """[N, 5, 2]: x, y in pixels of the picture, in the order of `storage.LANDMARKS`; NaN without a face."""
+
+
+class FaceFinder:
+    """YuNet on pictures that are a face from edge to edge, upright or not."""
+
+    def __init__(self) -> None:
+        settings = DetectionSettings(threshold=_LOWEST, size=_SEEN)
+        self._detector = YuNet(resolve_detector("yunet"), settings)
+
+    def find(self, pictures: NDArray[np.uint8]) -> Faces:
+        """The face with the highest score in each picture, uint8 [N, 48, 48]."""
+        scores = np.zeros(len(pictures), np.float32)
+        landmarks = np.full((len(pictures), 5, 2), np.nan, np.float32)
+        for index, picture in enumerate(pictures):
+            for turns in range(4):
+                found = self._look(np.rot90(picture, turns))
+                lowest = max(scores[index], _SURELY_TURNED if turns else 0.0)
+                if len(found) and found.scores[0] > lowest:
+                    scores[index] = found.scores[0]
+                    landmarks[index] = _turned_back(found.landmarks[0], turns)
+                if scores[index] >= _DOUBTFUL:
+                    break
+        return Faces(scores, landmarks)
+
+    def _look(self, picture: NDArray[np.uint8]) -> Detections:
+        framed = np.pad(picture, _BORDER, mode="edge")
+        seen = cv2.resize(framed, (_SEEN, _SEEN), interpolation=cv2.INTER_CUBIC)
+        colour = np.asarray(cv2.cvtColor(seen, cv2.COLOR_GRAY2RGB), np.uint8)
+        faces = self._detector.detect_batch([ArrayPicture(colour)])[0]
+        scale = (SIDE + 2 * _BORDER) / _SEEN
+        return Detections(faces.boxes * scale - _BORDER, faces.scores, faces.landmarks * scale - _BORDER)
+
+
+def _turned_back(points: NDArray[np.float32], turns: int) -> NDArray[np.float32]:
+    """Points of a picture that `numpy.rot90` turned so often, in the picture as it was: [..., 2]."""
+    x, y = points[..., 0], points[..., 1]
+    back: tuple[Callable[[], tuple[NDArray[np.float32], NDArray[np.float32]]], ...] = (
+        lambda: (x, y),
+        lambda: (SIDE - y, x),
+        lambda: (SIDE - x, SIDE - y),
+        lambda: (y, SIDE - x),
+    )
+    return np.stack(back[turns](), axis=-1)
+
+
+def recompressed(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """A gray picture after JPEG at quality 75.
+
+    Part of the pictures of a set may have been JPEG files and others not; the blocks that JPEG leaves are
+    easier to tell apart than what is in the picture. After this, all have them.
+    """
+    done, data = cv2.imencode(".jpg", picture, (cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY))
+    if not done:
+        raise RuntimeError(f"OpenCV could not encode a picture of {picture.shape} as JPEG")
+    return np.asarray(cv2.imdecode(data, cv2.IMREAD_GRAYSCALE), np.uint8)
+
+
+@dataclass(frozen=True, eq=False)
+class Flaws:
+    """What is wrong with N pictures: probabilities, float32 [N], 0–1."""
+
+    occlusion: NDArray[np.float32]
+    """Something hides an eye or the mouth."""
+    print: NDArray[np.float32]
+    """Words or a mark are printed across it."""
+    no_face: NDArray[np.float32]
+    """There is no face."""
+
+
+class FlawFinder:
+    """A small network that has learned from pictures spoilt on purpose. Several threads may use one at once.
+
+    Args:
+        weights: its ONNX file.
+    """
+
+    def __init__(self, weights: Path = WEIGHTS) -> None:
+        self._network = open_network(weights)
+
+    def find(self, pictures: NDArray[np.uint8]) -> Flaws:
+        """The flaws of gray pictures, uint8 [N, 48, 48]."""
+        alike = np.stack([recompressed(picture) for picture in pictures])
+        (logits,) = self._network.run(["flaws"], {"pixels": alike[:, None]})
+        return Flaws(*expit(logits).T)

@@ -1,0 +1,383 @@
+"""What is wrong with a data set, measured, shown, and left out: read `filter_dataset` from top to bottom."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fer_batch.dataset.images import SIDE
+from fer_batch.dataset.writer import UNLABELLED
+from fer_batch.emotions import LABELS
+from fer_batch.progress import Progress, silent
+from fer_batch.quality.audit import ON_PAGE, Audit, CheckAudit, write_audit
+from fer_batch.quality.checks import BY_OUT_OF_FOLD, CHECKS, Scores, find_issues, score_all
+from fer_batch.quality.clean import Dropped, is_written, write_clean
+from fer_batch.quality.duplicates import NearCopies, near_groups
+from fer_batch.quality.keep import read_kept
+from fer_batch.quality.measure import measure, read_pixels
+from fer_batch.quality.out_of_fold import FOLDS, RECIPE, out_of_fold
+from fer_batch.quality.pictures import PictureSource, Records, open_pictures
+from fer_batch.quality.sheets import ON_SHEET, Suspect, Twin, require_picture_suffix, worst, write_sheet
+from fer_batch.quality.table import NAME, Columns, read_measured, write_table
+from fer_batch.settings import CheckName, FilterSettings, ThresholdSettings, validated
+from fer_batch.storage import (
+    MEASUREMENT_COLUMNS,
+    PICTURE_COLUMNS,
+    VERDICT_COLUMNS,
+    check_columns,
+    resumable_scratch,
+    versions,
+)
+
+RESULTS_VERSION = 1
+"""Raised when the same pictures give other measurements, not with every release."""
+AUDIT = "audit.html"
+_FEWEST = 100
+"""Labelled pictures from which models can learn anything."""
+
+
+@dataclass(frozen=True)
+class FilterResult:
+    """What was found in a data set.
+
+    Attributes:
+        path: the data set.
+        pictures: how many it has.
+        issues: pictures at or over the threshold of each check; None where it was not measured.
+        drop: the checks whose issues a clean data set lacks.
+        dropped: how many pictures a clean data set lacks.
+        notes: what was not measured, and why.
+        table: the Parquet file with all scores and verdicts.
+        audit: the page; None in a dry run.
+        out: the clean data set; None where none was asked for, or in a dry run.
+        already_done: whether the clean data set was there before.
+        sheets: the contact sheets written.
+    """
+
+    path: Path
+    pictures: int
+    issues: dict[CheckName, int | None]
+    drop: tuple[CheckName, ...]
+    dropped: int
+    notes: tuple[str, ...]
+    table: Path
+    audit: Path | None
+    out: Path | None
+    already_done: bool
+    sheets: tuple[Path, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class _Findings:
+    """What the measurements mean under the settings."""
+
+    columns: Columns
+    scores: dict[CheckName, Scores]
+    issues: dict[CheckName, NDArray[np.bool_]]
+    keep: NDArray[np.bool_]
+    """[N], which pictures a clean data set has."""
+
+    def reason(self, place: int | np.integer) -> str:
+        """Every issue of one picture, in words."""
+        return "; ".join(
+            f"{name}: {self.explain(name, place)}" for name, flags in self.issues.items() if flags[place]
+        )
+
+    def explain(self, name: CheckName, place: int | np.integer) -> str:
+        """What one check says of one picture."""
+        values = {column: values[place] for column, values in self.columns.items()}
+        for column in ("label", "suggested_label"):
+            values[column] = LABELS[values[column]] if values[column] >= 0 else "no label"
+        return CHECKS[name].reason.format(**values)
+
+
+def filter_dataset(
+    dataset: Path | str,
+    out: Path | str | None = None,
+    settings: FilterSettings = FilterSettings(),  # noqa: B008 - frozen
+    *,
+    show: Mapping[CheckName, Path] | None = None,
+    keep: Path | str | None = None,
+    dry_run: bool = False,
+    overwrite: bool = False,
+    progress: Progress = silent,
+) -> FilterResult:
+    """Measure every picture of a data set, say what is wrong with which, and write a clean data set.
+
+    `quality.parquet` and `audit.html` are written into the data set; its pictures and tables stay as they
+    are. What was measured before is not measured again, whatever the thresholds; what an interrupted run
+    had trained is not trained again.
+
+    Memory is about 1 KB a picture, and 7 KB while labels are judged; a scratch file of 2.3 KB a picture
+    lies in the data set until its measurements are written.
+
+    Args:
+        dataset: a dataset folder, or a folder of class folders.
+        out: the clean data set to write, of the same kind; None writes none.
+        settings: thresholds, and the checks whose issues are dropped.
+        show: contact sheets to write, by check.
+        keep: a text or CSV file of ids that are kept, whatever the checks say.
+        dry_run: measure, and say what would be dropped; neither page nor clean data set is written.
+        overwrite: replace a clean data set of another source or other settings.
+        progress: told how far it is.
+
+    Returns:
+        What was found.
+
+    Raises:
+        UsageError: a setting cannot be, or `out` holds something else.
+        InputError: the data set or `keep` cannot be read.
+        DatasetFormatError: it is no data set.
+        OutputError: results cannot be written.
+    """
+    settings, show = validated(settings), show or {}
+    for path in show.values():
+        require_picture_suffix(path)
+    source = open_pictures(Path(dataset))
+    kept = read_kept(Path(keep), source.records) if keep else np.zeros(len(source.records), bool)
+    by_hand = [name for name, flag in zip(source.records.ids, kept, strict=True) if flag]
+    made_from = {"settings": asdict(settings), "kept_by_hand": by_hand}
+    if out is not None and not dry_run:  # before minutes are spent
+        is_written(source, Path(out), made_from, overwrite=overwrite)
+    columns, facts, notes = _measured(source, settings, progress)
+    findings = _judge(columns, settings, kept)
+    _write_table(source, findings, facts)
+    audit = None
+    if not dry_run:
+        audit = source.path / AUDIT
+        write_audit(_audit(source, findings, settings, notes), audit)
+    sheets = tuple(_write_sheet(source, findings, name, path) for name, path in show.items())
+    written = None
+    if out is not None and not dry_run:
+        dropped = _dropped(source.records, findings, settings)
+        written = write_clean(
+            source, Path(out), findings.keep, dropped, made_from, overwrite=overwrite, progress=progress
+        )
+    return FilterResult(
+        path=source.path,
+        pictures=len(source.records),
+        issues={name: None if name in notes else int(flags.sum()) for name, flags in findings.issues.items()},
+        drop=_dropping(settings),
+        dropped=int((~findings.keep).sum()),
+        notes=tuple(dict.fromkeys(notes.values())),
+        table=source.path / NAME,
+        audit=audit,
+        out=written.path if written else None,
+        already_done=written.already_done if written else False,
+        sheets=sheets,
+    )
+
+
+def _measured(
+    source: PictureSource, settings: FilterSettings, progress: Progress
+) -> tuple[Columns, dict[str, Any], dict[CheckName, str]]:
+    """The measurements, new or of an earlier run; facts to keep with them; why checks lack theirs."""
+    facts: dict[str, Any] = {"identity": source.identity(), "results_version": RESULTS_VERSION}
+    columns = judged = None
+    found = read_measured(source.path / NAME)
+    if found and {name: found[1].get(name) for name in facts} == facts:
+        columns, judged = found[0], found[1]["labels"]
+    obstacle = _obstacle(source.records, settings)
+    # As the file gives it back: tuples have become lists.
+    wanted = None if obstacle else json.loads(json.dumps({"folds": FOLDS, "recipe": asdict(RECIPE)}))
+    if columns is not None and (judged == wanted or wanted is None):
+        notes = {} if judged else dict.fromkeys(BY_OUT_OF_FOLD, obstacle)
+        return columns, facts | {"labels": judged}, notes
+    with (
+        resumable_scratch(source.path / NAME, facts) as folder,
+        _scratch(folder, len(source.records)) as pixels,
+    ):
+        if columns is None:
+            columns = _described(source.records) | measure(source, pixels, progress)
+            # What follows may take an hour: this much is kept if it is stopped.
+            _write_table(source, _judge(columns, settings, None), facts | {"labels": None})
+        else:
+            read_pixels(source, pixels, progress)
+        if wanted:
+            columns |= _judge_labels(pixels, columns, source.records, folder / "folds", progress)
+    notes = {} if wanted else dict.fromkeys(BY_OUT_OF_FOLD, obstacle)
+    return columns, facts | {"labels": wanted}, notes
+
+
+def _judge_labels(
+    pixels: NDArray[np.uint8], columns: Columns, records: Records, work: Path, progress: Progress
+) -> Columns:
+    """The columns that models give which have seen neither a picture nor a copy of it."""
+    place_of = {name: place for place, name in enumerate(records.ids)}
+    similarity = columns["near_similarity"]
+    twins = [
+        place_of.get(name, -1) if near else -1
+        for name, near in zip(columns["twin"], similarity > 0, strict=True)
+    ]
+    near = NearCopies(similarity, np.array(twins, np.int64))
+    groups = near_groups(columns["exact_group"], near, ThresholdSettings().near_duplicate)
+    labels = np.where(columns["unreadable"] == "", records.labels, -1)
+    judged = out_of_fold(pixels, labels, groups, work, folds=FOLDS, recipe=RECIPE, progress=progress)
+    confidence = judged.probabilities[np.arange(len(labels)), labels]
+    return {
+        "label_confidence": np.where(labels < 0, np.float32(np.nan), confidence),
+        "suggested_label": np.where(columns["unreadable"] == "", judged.suggested, -1),
+        "label_doubt": judged.label_issue,
+        "oddness": judged.outlier,
+    }
+
+
+def _obstacle(records: Records, settings: FilterSettings) -> str:
+    """Why labels are not judged; empty where they can be."""
+    if not settings.labels:
+        return "labels were not judged, as asked for (--no-labels)"
+    labelled = int((records.labels >= 0).sum())
+    if labelled < _FEWEST:
+        return f"labels were not judged: {labelled} pictures have one, and {_FEWEST} are needed to learn from"
+    if find_spec("torch") is None:
+        return "labels were not judged: that needs PyTorch, pip install 'fer-batch[torch]'"
+    return ""
+
+
+@contextmanager
+def _scratch(folder: Path, pictures: int) -> Iterator[NDArray[np.uint8]]:
+    """Room for all pictures in a file: the system keeps in memory what it has room for."""
+    path = folder / "pixels.npy"
+    pixels = np.lib.format.open_memmap(path, "w+", np.uint8, (pictures, SIDE, SIDE))
+    try:
+        yield pixels
+    finally:
+        del pixels
+        path.unlink()
+
+
+def _described(records: Records) -> Columns:
+    """The columns that say which picture a row is of."""
+    return {
+        "id": np.array(records.ids, object),
+        "row": records.rows,
+        "split": np.array(records.splits, object),
+        "label": records.labels,
+    }
+
+
+def _dropping(settings: FilterSettings) -> tuple[CheckName, ...]:
+    """The checks whose issues a clean data set lacks: what cannot be read is never in one."""
+    return tuple(name for name in CHECKS if name in {*settings.drop, "unreadable"})
+
+
+def _judge(columns: Columns, settings: FilterSettings, kept: NDArray[np.bool_] | None) -> _Findings:
+    scores = score_all(columns)
+    issues = find_issues(scores, settings.thresholds)
+    keep = ~np.logical_or.reduce([issues[name] for name in _dropping(settings)])
+    if kept is not None:
+        keep |= kept & ~issues["unreadable"]
+    return _Findings(columns, scores, issues, keep)
+
+
+def _write_table(source: PictureSource, findings: _Findings, facts: dict[str, Any]) -> None:
+    """Write `quality.parquet`."""
+    columns: Columns = dict(findings.columns)
+    described = [*PICTURE_COLUMNS, *MEASUREMENT_COLUMNS]
+    for name in CHECKS:
+        score, issue = check_columns(name)
+        columns |= {score.name: findings.scores[name], issue.name: findings.issues[name]}
+        described += [score, issue]
+    suspicious = np.logical_or.reduce(list(findings.issues.values()))
+    reasons = np.full(len(suspicious), "", object)
+    for place in np.flatnonzero(suspicious):
+        reasons[place] = findings.reason(place)
+    columns |= {"verdict": np.where(findings.keep, "keep", "drop").astype(object), "reason": reasons}
+    write_table(source.path / NAME, columns, [*described, *VERDICT_COLUMNS], facts)
+
+
+def _label(value: int) -> str:
+    return LABELS[value] if value >= 0 else ""
+
+
+def _suspects(source: PictureSource, findings: _Findings, name: CheckName, count: int) -> list[Suspect]:
+    """The worst pictures of a check, each with its twin where the check is one of pairs."""
+    places = worst(findings.scores[name], count)
+    find_twins = CHECKS[name].twins
+    twins = find_twins(findings.columns, places) if find_twins else places
+    pictures = source.pictures([*places, *twins])
+    records = source.records
+    suspects = []
+    for place, twin, picture, other in zip(
+        places.tolist(), twins.tolist(), pictures[: len(places)], pictures[len(places) :], strict=True
+    ):
+        shown = None
+        if twin != place and other is not None:
+            shown = Twin(records.ids[twin], records.splits[twin], _label(int(records.labels[twin])), other)
+        suspects.append(
+            Suspect(
+                id=records.ids[place],
+                split=records.splits[place],
+                label=_label(int(records.labels[place])),
+                score=float(findings.scores[name][place]),
+                issue=bool(findings.issues[name][place]),
+                reason=findings.explain(name, place),
+                picture=np.full((SIDE, SIDE), 128, np.uint8) if picture is None else picture,
+                twin=shown,
+            )
+        )
+    return suspects
+
+
+def _write_sheet(source: PictureSource, findings: _Findings, name: CheckName, path: Path) -> Path:
+    write_sheet(_suspects(source, findings, name, ON_SHEET), path, title=f"{name}: {CHECKS[name].meaning}")
+    return path
+
+
+def _audit(
+    source: PictureSource, findings: _Findings, settings: FilterSettings, notes: Mapping[CheckName, str]
+) -> Audit:
+    checks = [
+        CheckAudit(
+            name=name,
+            meaning=check.meaning,
+            threshold=getattr(settings.thresholds, name),
+            scores=findings.scores[name],
+            dropped=name in _dropping(settings),
+            note=notes.get(name, ""),
+            suspects=_suspects(source, findings, name, ON_PAGE),
+        )
+        for name, check in CHECKS.items()
+    ]
+    facts = [
+        ("dropped", ", ".join(_dropping(settings))),
+        ("labels judged by", f"{FOLDS} models of {RECIPE.arch}, each trained on the other folds"),
+        *((name, version) for name, version in versions("numpy", "onnxruntime").items()),
+    ]
+    return Audit(source.path.resolve().name, checks, _class_counts(source.records, findings.keep), facts)
+
+
+def _class_counts(records: Records, keep: NDArray[np.bool_]) -> dict[str, dict[str, tuple[int, int]]]:
+    """Pictures before and after, by split and class."""
+    splits = np.array(records.splits, object)
+    counts: dict[str, dict[str, tuple[int, int]]] = {}
+    for split in dict.fromkeys(records.splits):
+        counts[split] = {}
+        for value, name in (*enumerate(LABELS), (-1, UNLABELLED)):
+            here = (splits == split) & (records.labels == value)
+            if here.any() or value >= 0:
+                counts[split][name] = (int(here.sum()), int((here & keep).sum()))
+    return counts
+
+
+def _dropped(records: Records, findings: _Findings, settings: FilterSettings) -> list[Dropped]:
+    dropping = _dropping(settings)
+    return [
+        Dropped(
+            index=int(place),
+            id=records.ids[place],
+            split=records.splits[place],
+            label=_label(int(records.labels[place])),
+            checks=tuple(name for name in dropping if findings.issues[name][place]),
+            reason=findings.reason(place),
+        )
+        for place in np.flatnonzero(~findings.keep)
+    ]

@@ -1,0 +1,202 @@
+"""`filter_dataset` from end to end: what it finds, what it keeps for later, and what it leaves as it was."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from datasets_made import write_stripes
+
+from fer_batch import evaluate, filter_dataset
+from fer_batch.dataset import load_split
+from fer_batch.errors import UsageError
+from fer_batch.quality import filter as module
+from fer_batch.settings import CheckName, FilterSettings, ThresholdSettings, TrainSettings
+
+FAST = FilterSettings(labels=False)
+
+
+@pytest.fixture(scope="module")
+def face() -> np.ndarray:
+    from skimage import data
+
+    return cv2.cvtColor(data.astronaut()[40:220, 130:310], cv2.COLOR_RGB2GRAY)
+
+
+@pytest.fixture
+def folders(tmp_path: Path, face: np.ndarray) -> Path:
+    """Class folders with every kind of trouble, in sizes from 32 to 512 pixels, gray and colour."""
+    rng = np.random.default_rng(0)
+    shapes = [cv2.resize(rng.uniform(0, 255, (5, 5)), (96, 96), interpolation=cv2.INTER_CUBIC) for _ in "abc"]
+
+    def save(name: str, picture: np.ndarray, size: int = 96) -> None:
+        path = tmp_path / "faces" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        picture = cv2.resize(
+            picture.clip(0, 255).astype(np.uint8), (size, size), interpolation=cv2.INTER_AREA
+        )
+        assert cv2.imwrite(str(path), picture)
+
+    save("train/happy/face.png", face)
+    save("train/happy/face_512.jpg", cv2.cvtColor(face, cv2.COLOR_GRAY2BGR), 512)
+    save("train/happy/face_brighter.png", face * 0.9 + 20.0)
+    save("train/happy/face_again.png", face)
+    save("train/sad/face_sad.png", face)
+    save("train/sad/blank.png", np.full((96, 96), 90))
+    save("train/sad/dark.png", face * 0.15)
+    save("train/sad/bright.png", 255 - (255.0 - face) * 0.2)
+    save("train/angry/small.png", face[:, ::-1], 32)
+    for number, shape in enumerate(shapes):
+        save(f"train/angry/shape{number}.png", shape)
+    save("val/happy/leak.png", face)
+    (tmp_path / "faces/train/angry/broken.png").write_bytes(b"\x89PNG and no more")
+    return tmp_path / "faces"
+
+
+def flagged(folder: Path, check: str) -> set[str]:
+    table = pq.read_table(folder / "quality.parquet")
+    rows = table.filter(table[f"is_{check}_issue"]).to_pylist()
+    return {Path(row["id"]).stem for row in rows}
+
+
+def test_every_trouble_is_found_in_class_folders(folders: Path) -> None:
+    result = filter_dataset(folders, settings=FAST)
+    assert flagged(folders, "unreadable") == {"broken"}
+    assert flagged(folders, "blank") == {"blank"}
+    assert flagged(folders, "dark") == {"dark"} | flagged(folders, "blank") - {"blank"}
+    assert flagged(folders, "bright") == {"bright"}
+    assert flagged(folders, "not_a_face") >= {"shape0", "shape1", "shape2"}
+    assert not flagged(folders, "not_a_face") & {"face", "face_512", "small", "leak"}
+    assert flagged(folders, "exact_duplicate") == {"face_again", "face_sad", "leak"}
+    assert flagged(folders, "contradictory_duplicate") == {"face", "face_again", "face_sad", "leak"}
+    assert "face_brighter" in flagged(folders, "near_duplicate")
+    assert "leak" in flagged(folders, "cross_split_leak")
+    assert result.pictures == 14
+    assert result.issues["label_issue"] is None
+    assert len(result.notes) == 1
+
+
+def test_the_clean_folder_lacks_what_is_listed_and_nothing_else(folders: Path, tmp_path: Path) -> None:
+    before = {path: path.read_bytes() for path in folders.rglob("*") if path.is_file()}
+    result = filter_dataset(folders, tmp_path / "clean", FilterSettings(labels=False, drop=("blank", "dark")))
+    with (tmp_path / "clean" / "dropped.csv").open(encoding="utf-8", newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    assert {Path(row["id"]).stem for row in rows} == {"blank", "dark", "broken"}
+    assert all(row["reason"] for row in rows)
+    assert result.dropped == 3
+    kept = {path.stem for path in (tmp_path / "clean").rglob("*") if path.suffix in {".png", ".jpg"}}
+    assert len(kept) == 11
+    assert all(path.read_bytes() == content for path, content in before.items())
+    assert filter_dataset(
+        folders, tmp_path / "clean", FilterSettings(labels=False, drop=("blank", "dark"))
+    ).already_done
+
+
+def test_moving_a_threshold_reads_no_picture(folders: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = filter_dataset(folders, settings=FAST)
+
+    def refuse(*_arguments: object) -> None:
+        raise AssertionError("measured again")
+
+    monkeypatch.setattr(module, "measure", refuse)
+    monkeypatch.setattr(module, "read_pixels", refuse)
+    settings = FilterSettings(labels=False, thresholds=ThresholdSettings(dark=0.0))
+    second = filter_dataset(folders, settings=settings)
+    assert (first.issues["dark"] or 0) < (second.issues["dark"] or 0)
+    assert filter_dataset(folders, settings=FAST) == first
+
+
+def test_a_changed_data_set_is_measured_anew(folders: Path) -> None:
+    filter_dataset(folders, settings=FAST)
+    cv2.imwrite(str(folders / "train/sad/late.png"), np.full((48, 48), 7, np.uint8))
+    filter_dataset(folders, settings=FAST)
+    assert flagged(folders, "blank") == {"blank", "late"}
+
+
+def test_class_folders_can_be_evaluated_afterwards(folders: Path, tmp_path: Path) -> None:
+    filter_dataset(folders, settings=FAST)
+    assert evaluate("default", folders, tmp_path / "out").metrics["n"] == 13
+
+
+def test_kept_by_hand(folders: Path, tmp_path: Path) -> None:
+    listed = tmp_path / "keep.txt"
+    listed.write_text("train/sad/blank.png\n", encoding="utf-8")
+    filter_dataset(folders, tmp_path / "clean", FAST, keep=listed)
+    assert (tmp_path / "clean/train/sad/blank.png").is_file()
+    listed.write_text("train/sad/dark.png\n", encoding="utf-8")
+    with pytest.raises(UsageError, match="other settings"):
+        filter_dataset(folders, tmp_path / "clean", FAST, keep=listed)
+    listed.write_text("train/angry/broken.png\n", encoding="utf-8")
+    filter_dataset(folders, tmp_path / "other", FAST, keep=listed)
+    assert not (tmp_path / "other/train/angry/broken.png").exists()
+
+
+def test_a_dry_run_writes_no_data_set_and_no_page(folders: Path, tmp_path: Path) -> None:
+    result = filter_dataset(folders, tmp_path / "clean", FAST, dry_run=True)
+    assert result.dropped > 0
+    assert not (tmp_path / "clean").exists()
+    assert not (folders / "audit.html").exists()
+
+
+def test_a_dataset_folder_keeps_its_contract(tmp_path: Path) -> None:
+    data = write_stripes(tmp_path, train=42, held_out=14)
+    drop: tuple[CheckName, ...] = ("exact_duplicate", "cross_split_leak")
+    settings = FilterSettings(labels=False, drop=drop, thresholds=ThresholdSettings(cross_split_leak=1.0))
+    filter_dataset(data, tmp_path / "clean", settings)
+    clean, whole = load_split(tmp_path / "clean", "val"), load_split(data, "val")
+    assert set(whole.ids) - set(clean.ids) == {whole.ids[0]}
+    manifest = json.loads((tmp_path / "clean" / "dataset.json").read_text(encoding="utf-8"))
+    assert manifest["filter"][0]["dropped"]["by_check"]["exact_duplicate"] == 2
+    page = (data / "audit.html").read_text(encoding="utf-8")
+    assert "http://" not in page.replace("http://www.w3.org/2000/svg", "")
+
+
+def test_labels_are_judged_and_an_interrupted_run_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "RECIPE", TrainSettings(width=0.25, epochs=2, batch_size=16))
+    monkeypatch.setattr(module, "FOLDS", 2)
+    folders = [write_stripes(tmp_path / name, train=84, held_out=14) for name in "ab"]
+    results = filter_dataset(folders[0], settings=FilterSettings())
+    assert results.issues["label_issue"] is not None
+    assert not results.notes
+
+    class Stopped(Exception):  # noqa: N818 - no error: a person's Ctrl-C
+        pass
+
+    def stop(what: str, done: int, total: int | None, /) -> None:
+        if what == "judging labels" and done + 1 == total:
+            raise Stopped
+
+    with pytest.raises(Stopped):
+        filter_dataset(folders[1], progress=stop)
+    begun = folders[1] / "quality.parquet.begun"
+    assert list(begun.glob("folds/*/checkpoint.safetensors"))
+    monkeypatch.setattr(module, "measure", None)  # what was measured is kept
+    filter_dataset(folders[1])
+    first, second = (pq.read_table(folder / "quality.parquet") for folder in folders)
+    assert first.equals(second)
+    assert not begun.exists()
+    monkeypatch.setattr(module, "out_of_fold", None)  # what was judged is not judged again
+    assert filter_dataset(folders[1]).issues == results.issues
+
+
+def test_too_few_labels_are_a_note_and_no_error(folders: Path) -> None:
+    result = filter_dataset(folders, settings=FilterSettings())
+    assert result.issues["outlier"] is None
+    assert "are needed to learn from" in result.notes[0]
+
+
+def test_what_cannot_be_is_refused_before_anything_is_measured(folders: Path, tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "file.txt").write_text("mine", encoding="utf-8")
+    with pytest.raises(UsageError, match="left alone"):
+        filter_dataset(folders, tmp_path / "mine", FAST)
+    with pytest.raises(UsageError, match="must end in"):
+        filter_dataset(folders, settings=FAST, show={"dark": tmp_path / "sheet.gif"})
+    assert not (folders / "quality.parquet").exists()

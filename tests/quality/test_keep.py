@@ -1,0 +1,43 @@
+"""The list of what is kept by hand."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fer_batch.errors import InputError, UsageError
+from fer_batch.quality.keep import read_kept
+from fer_batch.quality.pictures import Records
+
+RECORDS = Records(["00000", "00001", 'a, "b".png'], np.arange(3), ["train"] * 3, np.zeros(3, np.int64))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '00001\n"a, ""b"".png"\n',
+        '\ufeff00001\n\n"a, ""b"".png"',
+        'split,id,reason\ntrain,00001,"dark, and more"\nval,"a, ""b"".png",\n',
+    ],
+)
+def test_ids_in_lines_or_in_a_column(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "keep.csv"
+    path.write_text(text, encoding="utf-8")
+    assert read_kept(path, RECORDS).tolist() == [False, True, True]
+
+
+def test_an_id_that_is_none_is_an_error_that_names_it(tmp_path: Path) -> None:
+    path = tmp_path / "keep.txt"
+    path.write_text("00001\n7\n", encoding="utf-8")
+    with pytest.raises(UsageError, match=r"keep\.txt: entry 2, '7', is no picture"):
+        read_kept(path, RECORDS)
+
+
+def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="No such file"):
+        read_kept(tmp_path / "nowhere", RECORDS)
+    (tmp_path / "binary").write_bytes(b"\xff\xfe\x00\x01")
+    with pytest.raises(InputError, match="cannot be read"):
+        read_kept(tmp_path / "binary", RECORDS)
