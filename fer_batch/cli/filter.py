@@ -25,7 +25,10 @@ def filter_command(
     config: Annotated[Path | None, typer.Option(help="Settings as TOML.")] = None,
     drop: Annotated[
         str | None,
-        typer.Option(metavar="CHECK,...", help="Checks whose pictures a clean data set lacks."),
+        typer.Option(
+            metavar="CHECK,...",
+            help=f"Checks whose pictures a clean data set lacks, of {', '.join(_CHECKS)}.",
+        ),
     ] = None,
     threshold: Annotated[
         list[str] | None,
@@ -59,12 +62,13 @@ def filter_command(
     quiet: QuietOption = False,
     verbose: VerboseOption = False,
 ) -> None:
-    """Find what is wrong with the pictures and labels of a data set, and write a clean one.
+    """Find what is wrong with the pictures and labels of a data set.
 
-    Scores and verdicts go to quality.parquet in the data set, and what they mean, with the worst
-    pictures, to audit.html beside it. The data set's own pictures stay as they are. What has been
-    measured is not measured again: thresholds can be moved freely. A run that was stopped goes on
-    with the same command.
+    Scores and verdicts go to quality.parquet in the data set, and what they
+    mean, with the worst pictures, to audit.html beside it. With --out, a clean
+    data set is written; the data set's own pictures stay as they are. What has
+    been measured is not measured again: thresholds can be moved freely. A run
+    that was stopped goes on with the same command.
     """
     from fer_batch.quality import filter_dataset
 

@@ -27,9 +27,10 @@ _DOUBTFUL = 0.5
 _SURELY_TURNED = 0.7
 """Score from which a face is believed to lie on its side or its head: something like one is often there."""
 _LOWEST = 0.02
+"""Score below which nothing counts as found: a weak answer still tells a face from none."""
 _JPEG_QUALITY = 75
 WEIGHTS = Path(__file__).parent / "weights" / "flaws.onnx"
-"""The network of `Flaws`; `benchmarks/fit_flaws.py` makes it."""
+"""The network of `FlawFinder`; `benchmarks/fit_flaws.py` makes it."""
 
 
 @dataclass(frozen=True, eq=False)
