@@ -9,6 +9,8 @@ dropped of train. A run that was stopped goes on with the same command.
 from __future__ import annotations
 
 import argparse
+import os
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -47,43 +49,50 @@ def accuracy(network: Network, split: Split, head: Head) -> float:
     return float((answers.numpy() == labels).mean())
 
 
+def learned(dataset: Path, work: Path, kind: str, seed: int, drop: list[str]) -> tuple[int, float, float]:
+    """Train one network; returns how many rows it saw, and its accuracy with either head."""
+    data = load_training_data(dataset, RECIPE)
+    clean = kept_rows(dataset, data, drop)
+    chance = np.random.default_rng(seed).permutation(len(data.train))[: len(clean)]
+    rows = {"all": np.arange(len(data.train)), "cleaned": clean, "random": np.sort(chance)}[kind]
+    part = replace(data, train=data.train.take(rows, "train"))
+    with tqdm(desc=f"{kind}, seed {seed}", leave=False) as bar:
+
+        def tell(_what: str, done: int, total: int | None, /) -> None:
+            bar.total = total
+            bar.update(done - bar.n)
+
+        run, settings = work / f"{kind}-{seed}", replace(RECIPE, seed=seed)
+        network = fit(part, run, settings, runtime=TrainRuntime(threads=1), progress=tell)
+    return len(rows), accuracy(network, data.val, "fer2013"), accuracy(network, data.val, "crowd")
+
+
 def main() -> None:
-    """Train nine networks and print mean and deviation of both heads."""
+    """Train nine networks, as many at once as there are cores, and print mean and deviation of both heads."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("dataset", type=Path)
     parser.add_argument("work", type=Path)
     parser.add_argument("--drop", default=",".join(FilterSettings().drop))
     arguments = parser.parse_args()
-    data = load_training_data(arguments.dataset, RECIPE)
-    clean = kept_rows(arguments.dataset, data, arguments.drop.split(","))
-    everything = np.arange(len(data.train))
-    print(
-        f"{len(data.train):,} training rows, {len(data.train) - len(clean):,} dropped: {arguments.drop}",
-        flush=True,
-    )
-    for kind in ("all", "cleaned", "random"):
-        figures = []
-        for seed in SEEDS:
-            chance = np.random.default_rng(seed).permutation(everything)[: len(clean)]
-            rows = {"all": everything, "cleaned": clean, "random": np.sort(chance)}[kind]
-            part = replace(data, train=data.train.take(rows, "train"))
-            with tqdm(desc=f"{kind}, seed {seed}", leave=False) as bar:
-
-                def tell(_what: str, done: int, total: int | None, /, bar: tqdm = bar) -> None:
-                    bar.total = total
-                    bar.update(done - bar.n)
-
-                run = arguments.work / f"{kind}-{seed}"
-                settings = replace(RECIPE, seed=seed)
-                network = fit(part, run, settings, runtime=TrainRuntime(threads=2), progress=tell)
-            figures.append([accuracy(network, data.val, head) for head in ("fer2013", "crowd")])
-            print(f"  {kind}, seed {seed}: {figures[-1][0]:.2%} {figures[-1][1]:.2%}", flush=True)
-        mean, deviation = np.mean(figures, 0), np.std(figures, 0, ddof=1)
-        print(
-            f"{kind:<8} {len(rows):,} rows: fer2013 {mean[0]:.2%} ± {deviation[0]:.2%}, "
-            f"crowd {mean[1]:.2%} ± {deviation[1]:.2%}",
-            flush=True,
-        )
+    print(f"dropped from cleaned: {arguments.drop}", flush=True)
+    runs = [(kind, seed) for kind in ("all", "cleaned", "random") for seed in SEEDS]
+    with ProcessPoolExecutor(os.cpu_count()) as pool:
+        waiting = [
+            pool.submit(learned, arguments.dataset, arguments.work, kind, seed, arguments.drop.split(","))
+            for kind, seed in runs
+        ]
+        figures: dict[str, list[tuple[float, float]]] = {}
+        for (kind, seed), future in zip(runs, waiting, strict=True):
+            rows, label, crowd = future.result()
+            print(f"  {kind}, seed {seed}: {label:.2%} {crowd:.2%}", flush=True)
+            figures.setdefault(kind, []).append((label, crowd))
+            if len(figures[kind]) == len(SEEDS):
+                mean, deviation = np.mean(figures[kind], 0), np.std(figures[kind], 0, ddof=1)
+                print(
+                    f"{kind:<8} {rows:,} rows: fer2013 {mean[0]:.2%} ± {deviation[0]:.2%}, "
+                    f"crowd {mean[1]:.2%} ± {deviation[1]:.2%}",
+                    flush=True,
+                )
 
 
 if __name__ == "__main__":

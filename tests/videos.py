@@ -45,12 +45,13 @@ def encode(
     muxing: Mapping[str, str] | None = None,
     rotation: int = 0,
     mirrored: bool = False,
+    pixel_aspect: Fraction | int = 1,
     sound: bool = False,
 ) -> Path:
     """Encode frames, at `times` in seconds or at a steady rate; returns the path.
 
     `options` are the codec's, `muxing` the container's. `rotation` and, after it, mirroring left and right
-    are what a player does.
+    are what a player does. `pixel_aspect` is the width of a pixel over its height.
     """
     # AVI knows only steady rates; the other containers take any time.
     clock = Fraction(1, fps) if times is None else Fraction(1, 90_000)
@@ -59,6 +60,7 @@ def encode(
         stream.height, stream.width = images[0].shape[:2]
         stream.pix_fmt = pix_fmt
         stream.codec_context.time_base = clock
+        stream.codec_context.sample_aspect_ratio = Fraction(pixel_aspect)
         audio = container.add_stream("aac", rate=8000) if sound else None
         if rotation or mirrored:
             stream.set_display_rotation(rotation, hflip=mirrored)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 import stat
-from collections.abc import Generator, Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import av
 import cv2
@@ -17,25 +17,18 @@ import numpy as np
 from av.container import InputContainer
 from av.container.core import Flags as ContainerFlags
 from av.error import FFmpegError
-from av.format import Flags as FormatFlags
 from av.packet import Packet
 from av.stream import Disposition
 from numpy.typing import NDArray
 
+from fer_batch.annotation.clock import SAME_TIME_S, Clock, Extent, Times, time_base
 from fer_batch.annotation.frames import Frame
 from fer_batch.annotation.sources import Source, readable
-from fer_batch.annotation.video_picture import VideoPicture, converted
+from fer_batch.annotation.upright import Upright
 from fer_batch.errors import DecodeError, InputError, SourceOpenError
-from fer_batch.inference.picture import ArrayPicture, Picture
+from fer_batch.inference.picture import ArrayPicture
 from fer_batch.settings import SamplingSettings
 
-_STATED_BY_STREAM_S = 0.5
-_STATED_BY_FILE_S = 2.0
-"""How much earlier than stated a healthy file may end: what states it is exact, or a rough sum."""
-_SAME_TIME_S = 1e-6
-_SET_BACK_S = 1.0
-_SET_AHEAD_S = 10.0
-"""A clock that leaps back or ahead by more was set anew, where it may be, as in joined transport streams."""
 _WAITING_BYTES = 1 << 26
 """What may wait for a key frame to come before decoding begins without one."""
 
@@ -126,9 +119,9 @@ def _read_on(
         return False
     with closing(_decode_near(source.path, after.time_s, report)) as decoded:
         for frame in decoded:
-            if report.damaged or frame.pts is None or frame.pts > after.pts:
+            if report.damaged or frame.times.pts is None or frame.times.pts > after.pts:
                 return False
-            if frame.pts == after.pts:
+            if frame.times.pts == after.pts:
                 yield from _sample(decoded, sampling, report, after)
                 return True
     return False
@@ -153,11 +146,12 @@ def _read(source: Source, sampling: SamplingSettings, report: DecodeReport) -> I
 
 @dataclass(frozen=True, eq=False)
 class _Decoded:
+    """A frame as the decoder left it."""
+
     picture: av.VideoFrame
-    time_s: float
-    end_s: float
-    pts: int | None
-    """None where ticks do not tell the frame from those before it."""
+    pixel_aspect: Fraction | None
+    """Width of a pixel over its height; None where nothing is said."""
+    times: Times
 
 
 def _sample(
@@ -165,26 +159,29 @@ def _sample(
 ) -> Iterator[Frame]:
     index = after.index if after else -1
     taken = _beat(after.time_s, sampling.fps) if after and after.time_s is not None else None
-    orientation = _Orientation()
+    upright = Upright()
     for frame in decoded:
-        if sampling.end_s and frame.time_s > sampling.end_s + _SAME_TIME_S:
+        if sampling.end_s and frame.times.start_s > sampling.end_s + SAME_TIME_S:
             return
         index += 1
-        beat = _beat(frame.time_s, sampling.fps)
+        beat = _beat(frame.times.start_s, sampling.fps)
         if index % sampling.every or (sampling.fps and beat == taken):
             continue
         taken = beat
         picture, corrupt = None, True
         try:
-            picture, corrupt = orientation.upright(frame.picture), frame.picture.is_corrupt
+            picture = upright.of(frame.picture, frame.pixel_aspect)
+            corrupt = frame.picture.is_corrupt
         except (FFmpegError, ValueError) as error:
             report.add(f"a frame cannot be converted: {_reason(error)}")
-        yield Frame(index, frame.time_s, picture, corrupt=corrupt, pts=frame.pts, damaged=report.damaged)
+        yield Frame(
+            index, frame.times.start_s, picture, corrupt=corrupt, pts=frame.times.pts, damaged=report.damaged
+        )
 
 
 def _beat(time_s: float, fps: float) -> int:
     """The beat of a steady clock that a time belongs to: jitter of single frames does not add up."""
-    return math.floor(time_s * fps + _SAME_TIME_S)
+    return math.floor(time_s * fps + SAME_TIME_S)
 
 
 def _decode_from(path: Path, start_s: float, report: DecodeReport) -> Generator[_Decoded, None, None]:
@@ -195,7 +192,7 @@ def _decode_from(path: Path, start_s: float, report: DecodeReport) -> Generator[
     begun = False
     with closing(_decode_near(path, start_s, report)) as frames:
         for frame in frames:
-            begun = begun or frame.time_s >= start_s - _SAME_TIME_S
+            begun = begun or frame.times.start_s >= start_s - SAME_TIME_S
             if begun:
                 yield frame
             else:
@@ -206,7 +203,7 @@ def _decode_near(path: Path, time_s: float, report: DecodeReport) -> Generator[_
     """Frames from a key frame at or before a time on; from the beginning where there is none."""
     with closing(_decode(path, report, time_s)) as frames:
         first = next(frames, None)
-        if first is not None and first.pts is not None and first.time_s <= time_s + _SAME_TIME_S:
+        if first is not None and first.times.pts is not None and first.times.start_s <= time_s + SAME_TIME_S:
             yield first
             yield from frames
             return
@@ -225,14 +222,18 @@ def _opened(path: Path) -> Iterator[tuple[InputContainer, av.VideoStream]]:
     except (FFmpegError, OSError, ValueError) as error:
         raise SourceOpenError(f"{readable(path)} cannot be opened as a video: {_reason(error)}") from error
     with container:
-        videos = [
-            stream for stream in container.streams.video if not stream.disposition & Disposition.attached_pic
-        ]
-        if not videos:
+        stream = moving_pictures(container)
+        if stream is None:
             raise SourceOpenError(f"{readable(path)} has no video stream")
-        if videos[0].codec_context is None:
+        if stream.codec_context is None:
             raise SourceOpenError(f"{readable(path)} has video in a format that FFmpeg cannot decode")
-        yield container, videos[0]
+        yield container, stream
+
+
+def moving_pictures(container: InputContainer) -> av.VideoStream | None:
+    """The stream that is read of a file: its first of video that is no cover picture."""
+    videos = container.streams.video
+    return next((stream for stream in videos if not stream.disposition & Disposition.attached_pic), None)
 
 
 def _check_is_file(path: Path) -> None:
@@ -256,7 +257,7 @@ def _decode(path: Path, report: DecodeReport, near_s: float | None = None) -> Ge
             None begins at the beginning. Nothing comes where the stream's clock is set anew before.
     """
     with _opened(path) as (container, stream):
-        clock, extent = _Clock(container, stream), _Extent(container, stream)
+        clock, extent = Clock(container, stream), Extent(container, stream)
         packets = _packets(container, stream, extent, report)
         begun = near_s is None
         if near_s is not None:
@@ -273,15 +274,15 @@ def _decode(path: Path, report: DecodeReport, near_s: float | None = None) -> Ge
                 # What comes before the key frame was predicted from what has been left out.
                 begun = begun or picture.key_frame
                 if begun:
-                    frame = clock.read(picture)
-                    extent.frames_s = max(extent.frames_s, frame.end_s)
+                    times = clock.read(picture)
+                    extent.frames_s = max(extent.frames_s, times.end_s)
                     report.damaged += picture.is_corrupt
-                    yield frame
+                    yield _Decoded(picture, stream.sample_aspect_ratio, times)
         report.stopped = report.stopped or extent.missing()
 
 
 def _packets(
-    container: InputContainer, stream: av.VideoStream, extent: _Extent, report: DecodeReport
+    container: InputContainer, stream: av.VideoStream, extent: Extent, report: DecodeReport
 ) -> Iterator[Packet]:
     """The stream's packets, to the end or to where reading stops; then an empty one drains the decoder."""
     packets = container.demux()
@@ -298,11 +299,11 @@ def _packets(
         if packet.size and packet.stream.index == stream.index:
             yield packet
     last = Packet()
-    last.stream, last.time_base = stream, _time_base(stream)
+    last.stream, last.time_base = stream, time_base(stream)
     yield last
 
 
-def _from_key_packet(packets: Iterator[Packet], time_s: float, clock: _Clock) -> Iterator[Packet]:
+def _from_key_packet(packets: Iterator[Packet], time_s: float, clock: Clock) -> Iterator[Packet]:
     """Leave out all before the last key frame that is shown at or before a time.
 
     The file is read, not searched: a search lands elsewhere in containers without an index and in damaged
@@ -323,130 +324,6 @@ def _from_key_packet(packets: Iterator[Packet], time_s: float, clock: _Clock) ->
             break
     yield from kept
     yield from packets
-
-
-class _Clock:
-    """Presentation times relative to the stream's start, in ticks of the stream and in seconds."""
-
-    def __init__(self, container: InputContainer, stream: av.VideoStream) -> None:
-        self._may_be_set = _may_be_joined(container)
-        self._base = _time_base(stream)
-        self._start_s = self._seconds(stream.start_time or 0)
-        self._step_s = float(1 / (stream.average_rate or stream.guessed_rate or Fraction(25)))
-        self._last_s = -math.inf
-        self._pts: float | None = -math.inf
-        """Of the last frame; None once a frame had none, or they did not grow."""
-
-    def read(self, picture: av.VideoFrame) -> _Decoded:
-        """When a frame is shown; one without a time follows the last, and so does one behind a leap."""
-        following = max(self._last_s + self._step_s, 0.0)
-        ticks = picture.dts if picture.pts is None else picture.pts
-        if picture.pts is None and ticks is not None and self._last_s == -math.inf:
-            self._start_s = self._seconds(ticks)  # a file without presentation times: all are late alike
-        time_s = following if ticks is None else self._seconds(ticks) - self._start_s
-        pts = picture.pts
-        if self._leaps(time_s - following):
-            self._start_s += time_s - following
-            time_s, pts = following, None
-        self._last_s = time_s
-        self._pts = pts = pts if pts is not None and self._pts is not None and pts > self._pts else None
-        end_s = time_s + (self._seconds(picture.duration or 0) or self._step_s)
-        return _Decoded(picture, time_s, end_s, pts)
-
-    def set_anew(self, earlier: int | None, later: int | None) -> bool:
-        """Whether it was set between two times of decoding, which otherwise only grow."""
-        if earlier is None or later is None:
-            return False
-        return later < earlier or self._leaps(self._seconds(later - earlier))
-
-    def _leaps(self, by_s: float) -> bool:
-        return self._may_be_set and not -_SET_BACK_S <= by_s <= _SET_AHEAD_S
-
-    def ticks(self, time_s: float) -> float:
-        """A time as the stream counts it."""
-        return (time_s + self._start_s + _SAME_TIME_S) / self._base
-
-    def _seconds(self, ticks: int) -> float:
-        return ticks * self._base.numerator / self._base.denominator
-
-
-def _may_be_joined(container: InputContainer) -> bool:
-    """Whether files of the format can be joined end to end; they state no duration then."""
-    return bool(container.format.flags & FormatFlags.ts_discont.value)
-
-
-def _time_base(stream: av.VideoStream) -> Fraction:
-    return stream.time_base or Fraction(1, av.time_base)
-
-
-class _Extent:
-    """How far a file goes, against what it states."""
-
-    def __init__(self, container: InputContainer, stream: av.VideoStream) -> None:
-        self._container, self._stream = container, stream
-        self.frames_s = 0.0
-        """When the last frame of the video ends, in seconds since the stream's start."""
-        self._packets_s = 0.0
-        """When the last packet of any stream ends, on the file's own clock or since its start."""
-
-    def add(self, packet: Packet) -> None:
-        time = packet.pts if packet.pts is not None else packet.dts
-        if time is not None and packet.time_base:
-            end_s = float((time + (packet.duration or 0)) * packet.time_base)
-            start_s = (self._container.start_time or 0) / av.time_base
-            self._packets_s = max(self._packets_s, end_s, end_s - start_s)
-
-    def missing(self) -> str | None:
-        """What a file that was read to its end lacks of what it states; None where it is whole."""
-        if _may_be_joined(self._container):
-            return None
-        end, tolerance = self.frames_s, _STATED_BY_STREAM_S
-        if self._container.format.name == "avi" and self._stream.average_rate:
-            # FFmpeg makes its duration fit what is there; the number of frames is the header's.
-            stated = float(self._stream.frames / self._stream.average_rate)
-        elif self._stream.duration:
-            stated = float(self._stream.duration * _time_base(self._stream))
-        else:
-            # Sound may outlast the pictures: this duration is that of the longest stream.
-            stated = (self._container.duration or 0) / av.time_base
-            end, tolerance = self._packets_s, _STATED_BY_FILE_S
-        return f"ends at {end:.2f} s of the stated {stated:.2f} s" if end < stated - tolerance else None
-
-
-class _Orientation:
-    """How the frames of a video are stored, and how they are to be shown."""
-
-    def __init__(self) -> None:
-        self._rotation: int | None = None
-        self._axes = (1.0, 0.0), (0.0, 1.0)
-
-    def upright(self, picture: av.VideoFrame) -> Picture:
-        """A picture as it is to be shown, turned and mirrored as the file says."""
-        # The matrix is looked at again where it says another angle, not for every frame: a frame whose
-        # side data was looked at is in a circle with it, and stays in memory until somebody collects it.
-        if picture.rotation != self._rotation:
-            self._rotation, self._axes = picture.rotation, _display_axes(picture)
-        # Right and down in what is stored lead to (a, b) and (c, d), right and down, in what is shown.
-        (a, b), (c, d) = self._axes
-        if VideoPicture.can_show(picture) and a > abs(b) and d > abs(c):
-            return VideoPicture(picture)
-        image = converted(picture)
-        if abs(b) > abs(a):
-            image, (a, b), (c, d) = image.swapaxes(0, 1), (c, d), (a, b)
-        return ArrayPicture(np.ascontiguousarray(image[:: -1 if d < 0 else 1, :: -1 if a < 0 else 1]))
-
-
-def _display_axes(picture: av.VideoFrame) -> tuple[tuple[float, float], tuple[float, float]]:
-    try:
-        matrix = cast(Mapping[str, Any], picture.side_data).get("DISPLAYMATRIX")
-    except ValueError:
-        # PyAV refuses all side data where there is some of a kind that it does not know.
-        angle = math.radians(picture.rotation)
-        return (math.cos(angle), -math.sin(angle)), (math.sin(angle), math.cos(angle))
-    if matrix is None:
-        return (1.0, 0.0), (0.0, 1.0)
-    a, b, _, c, d = np.frombuffer(matrix, np.int32)[:5].tolist()
-    return (a, b), (c, d)
 
 
 def _pictures(source: Source, report: DecodeReport, first: int) -> Iterator[Frame]:

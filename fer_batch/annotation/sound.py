@@ -16,9 +16,9 @@ import av
 from av.audio.resampler import AudioResampler
 from av.container import InputContainer, OutputContainer
 from av.error import FFmpegError
-from av.format import Flags
-from av.stream import Disposition
 
+from fer_batch.annotation.clock import SET_BACK_S, may_be_joined, time_base
+from fer_batch.annotation.decode import moving_pictures
 from fer_batch.settings import SamplingSettings
 
 _COPIED = frozenset({"aac", "ac3", "alac", "eac3", "mp3", "opus"})
@@ -29,8 +29,6 @@ _RATE = 48_000
 """Samples a second, where the encoder does not know the source's rate."""
 _LEAD_IN_S = Fraction(1, 10)
 """What decoders need of the sound before a cut, and players do not play: Opus asks for 80 ms."""
-_SET_BACK_S = Fraction(1)
-"""A clock that goes back by more was set back."""
 
 
 def add_sound(silent: Path, source: Path, sampling: SamplingSettings, path: Path) -> None:
@@ -79,20 +77,19 @@ class _Sound:
         Raises:
             ValueError: there is none, or none that can be decoded.
         """
-        videos = (s for s in container.streams.video if not s.disposition & Disposition.attached_pic)
-        pictures = next(videos)
+        pictures = moving_pictures(container)
         stream = cast(av.AudioStream | None, container.streams.best("audio", pictures))
-        if stream is None or stream.codec_context is None or not (stream.time_base and pictures.time_base):
+        if pictures is None or stream is None or stream.codec_context is None or not stream.time_base:
             raise ValueError("there is no sound")
-        return cls(container, stream, sampling, (pictures.start_time or 0) * pictures.time_base)
+        return cls(container, stream, sampling, (pictures.start_time or 0) * time_base(pictures))
 
     def packets(self) -> Iterator[av.Packet[av.AudioStream]]:
         """The wanted packets, with times since the cut's start, as far as the file can be read."""
         cut_s, end_s = Fraction(self.sampling.start_s), Fraction(self.sampling.end_s)
         start, length = self._ticks(self.pictures_s + cut_s), self._ticks(end_s - cut_s)
-        lead_in, set_back = self._ticks(_LEAD_IN_S), self._ticks(_SET_BACK_S)
+        lead_in, set_back = self._ticks(_LEAD_IN_S), self._ticks(Fraction(SET_BACK_S))
         # Where a clock may be set back on the way, as in transport streams, a time is not a place.
-        if cut_s and not self.container.format.flags & Flags.ts_discont.value:
+        if cut_s and not may_be_joined(self.container):
             with suppress(FFmpegError):  # then it is read from the beginning, which is as right
                 self.container.seek(start - lead_in, stream=self.stream)
         following = -math.inf

@@ -16,7 +16,8 @@ from fer_batch.settings import Head, TrainSettings
 from fer_batch.storage import file_sha256
 from fer_batch.training.augment import draw_moves, move
 
-_BATCH = 512
+_BATCH = 64
+"""Layers of larger batches are given back to the system after each, which costs a third of the time."""
 _VIEWS = 1
 """Tells the random numbers of views from those of epochs."""
 

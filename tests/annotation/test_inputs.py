@@ -67,6 +67,25 @@ def test_videos_are_upright(tmp_path: Path, rotation: int, mirrored: bool) -> No
 
 
 @pytest.mark.parametrize(
+    ("suffix", "rotation"), [("mp4", 0), ("mp4", 90), ("mov", 0), ("mov", 270), ("mkv", 0), ("ts", 0)]
+)
+def test_pixels_that_are_not_square_are_made_so(tmp_path: Path, suffix: str, rotation: int) -> None:
+    upright = portrait()
+    stored = np.rot90(upright, -rotation // 90)
+    height, width = stored.shape[:2]
+    squeezed = cv2.resize(stored, (width // 2, height), interpolation=cv2.INTER_AREA).astype(np.uint8)
+    path = encode(tmp_path / f"a.{suffix}", [squeezed], rotation=rotation, pixel_aspect=2)
+    assert picture(path).shape == upright.shape
+    assert difference(picture(path), upright) < 8
+
+
+@pytest.mark.parametrize("aspect", [Fraction(101, 100), Fraction(1, 200), Fraction(200)])
+def test_pixels_of_an_aspect_that_cannot_be_meant_are_square(tmp_path: Path, aspect: Fraction) -> None:
+    path = encode(tmp_path / "a.mp4", [portrait()], pixel_aspect=aspect)
+    assert picture(path).shape == portrait().shape
+
+
+@pytest.mark.parametrize(
     ("suffix", "codec", "pix_fmt", "options"),
     [
         ("mp4", "libx264", "yuvj420p", {}),
