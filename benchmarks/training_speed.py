@@ -37,7 +37,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("dataset", type=Path)
-    parser.add_argument("--config", type=Path, help="a TOML file; the default is the default recipe")
+    parser.add_argument("--config", type=Path, help="a TOML file; without one, the defaults of `train`")
     parser.add_argument("--epochs", type=int, default=3)
     parser.add_argument("--device", default="auto", choices=["auto", "cpu", "cuda"])
     parser.add_argument("--compile", action="store_true")

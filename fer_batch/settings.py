@@ -129,7 +129,7 @@ class LossSettings(Settings):
 
 @dataclass(frozen=True)
 class TrainSettings(Settings):
-    """The training recipe. The defaults train the default model."""
+    """The training recipe. The defaults train the network that taught the default model."""
 
     arch: ArchitectureName = "se_resnet"
     width: Annotated[float, Ge(0.25), Le(4)] = 1.0

@@ -11,8 +11,9 @@ import pytest
 from fer_batch import storage
 from fer_batch.model.onnx_file import default_model, load_card
 from fer_batch.quality.checks import CHECKS
-from fer_batch.settings import CheckName, FilterSettings, TrainSettings, build, load_toml
+from fer_batch.settings import CheckName, FilterSettings, TrainSettings, build
 from fer_batch.storage import Column
+from fer_batch.training.recipes import load_recipe
 
 ROOT = Path(__file__).resolve().parents[1]
 TABLES = (
@@ -51,9 +52,9 @@ def test_the_readme_explains_every_check(name: CheckName) -> None:
     assert f"| `{name}` | {CHECKS[name].meaning} | {threshold:g} | {dropped} |" in readme
 
 
-def test_the_bundled_model_is_small_and_its_recipe_is_beside_it() -> None:
-    assert default_model().stat().st_size <= 12_000_000
-    recipe = build(TrainSettings, load_toml(default_model().with_suffix(".toml")))
+def test_the_bundled_model_is_small_and_its_recipe_is_known() -> None:
+    assert default_model().stat().st_size <= 4_000_000
+    recipe = build(TrainSettings, load_recipe("distilled"))
     assert build(TrainSettings, load_card(default_model()).training["settings"]) == recipe
 
 

@@ -101,7 +101,7 @@ def train(
     Args:
         dataset: a data set folder that `prepare` wrote.
         run: the folder to write: settings, history, curves, checkpoint, `model.onnx`, manifest.
-        settings: the recipe; None is the default model's.
+        settings: the recipe; None takes the defaults.
         runtime: device, precision and threads.
         resume: go on after the last finished epoch if there is one; its settings must be the same.
         progress: told after every batch.

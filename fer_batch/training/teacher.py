@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -124,11 +125,18 @@ def checksums(models: Sequence[str]) -> dict[str, str]:
     Raises:
         ModelError: there is no such model.
     """
-    return {model: file_sha256(resolve(model)) for model in models}
+    return {model: file_sha256(_file(model)) for model in models}
+
+
+def _file(model: str) -> Path:
+    try:
+        return resolve(model)
+    except ModelError as error:
+        raise ModelError(f"the settings name a teacher, to be trained first: {error}") from error
 
 
 def _load(model: str, heads: Sequence[Head], device: torch.device) -> TorchGraph:
-    path = resolve(model)
+    path = _file(model)
     missing = [head for head in heads if head not in load_card(path).heads]
     if missing:
         raise ModelError(f"teacher {model} has no head {', '.join(missing)}")
