@@ -175,6 +175,29 @@ def _glasses(_picture: Gray, frame: _Frame, _other: Gray, rng: Rng) -> _Layer:
     return _layer(mask, _texture(rng), rng.uniform(0.6, 1))
 
 
+def _beard(frame: _Frame, landmarks: NDArray[np.float32], rng: Rng) -> _Layer:
+    """Hair on chin, cheeks and lip that leaves the mouth free: no occlusion."""
+    mouth = landmarks[3:].astype(np.float64).mean(0)
+    y = float(((mouth + 0.5) * _FINE - frame.middle) @ frame.down) / max(frame.eyes, 1e-6)
+    mask, half, chin = _mask(), rng.uniform(0.65, 1.15), rng.uniform(0.55, 1.1)
+    cheek = y - rng.uniform(-0.1, 0.5)
+    turn = np.linspace(0, np.pi, 30)
+    jaw = [frame.at(half * np.cos(t), cheek + (y + chin - cheek) * np.sin(t) ** 0.7) for t in turn]
+    inner = rng.uniform(0.5, 0.85) * half
+    cheeks = [frame.at(inner * np.cos(t), cheek + (y - cheek - 0.1) * np.sin(t) ** 0.7) for t in turn[::-1]]
+    cv2.fillPoly(mask, [np.array(jaw + cheeks, np.int32)], 255)
+    if rng.random() < 0.8:
+        axes = frame.length(rng.uniform(0.35, 0.6)), frame.length(rng.uniform(0.08, 0.16))
+        cv2.ellipse(mask, frame.at(0, y - 0.26), axes, frame.roll, 0, 360, 255, cv2.FILLED)
+    free, axes = _mask(), (frame.length(rng.uniform(0.35, 0.48)), frame.length(rng.uniform(0.14, 0.26)))
+    cv2.ellipse(free, frame.at(0, y), axes, frame.roll, 0, 360, 255, cv2.FILLED)
+    soft = cv2.GaussianBlur(mask, (0, 0), rng.uniform(1, 8)).astype(np.float32)
+    soft *= 1 - cv2.GaussianBlur(free, (0, 0), 2).astype(np.float32) / 255
+    dark = rng.uniform(0, 80) if rng.random() < 0.75 else rng.uniform(100, 220)
+    hairs = dark + rng.uniform(5, 25) * rng.normal(0, 1, (_LARGE, _LARGE)).astype(np.float32)
+    return _layer(soft.astype(np.uint8), hairs.clip(0, 255).astype(np.float32), rng.uniform(0.4, 1))
+
+
 def _where(rng: Rng) -> tuple[float, float]:
     """A place that matters: an eye, both eyes, or the mouth."""
     x, y = [(-0.5, 0.0), (0.5, 0.0), (0.0, 0.0), (0.0, 1.1), (0.0, 0.85)][rng.integers(5)]
@@ -330,10 +353,12 @@ def occlude(
 def decoy(
     picture: Gray, landmarks: NDArray[np.float32], kind: str, other: Gray, rng: Rng
 ) -> tuple[Gray, float]:
-    """The same things where they hide nothing, or spectacles; arguments and result as of `occlude`."""
-    frame = _frame(landmarks)
-    if rng.random() < 0.35:
+    """The same where it hides nothing, spectacles, or a beard; arguments and result as of `occlude`."""
+    frame, which = _frame(landmarks), rng.random()
+    if which < 0.3:
         return _laid_over(picture, _glasses(picture, frame, other, rng)), 0.0
+    if which < 0.5:
+        return _laid_over(picture, _beard(frame, landmarks, rng)), 0.0
     for _attempt in range(6):
         layer = OCCLUDERS[kind](picture, frame, other, rng)
         shift = rng.uniform(-1, 1, 2) * _LARGE * 0.6
@@ -420,9 +445,9 @@ def no_face(picture: Gray, rng: Rng) -> Gray:
 
 
 def shaded(picture: NDArray[np.float32], rng: Rng) -> NDArray[np.float32]:
-    """A picture, float32 [48, 48], 0–255, with a soft shadow over part of it: nothing is hidden."""
+    """A picture, float32 [48, 48], 0–255, with a soft or hard shadow over part of it: nothing is hidden."""
     y, x = np.mgrid[0:SIDE, 0:SIDE].astype(np.float32) / SIDE - 0.5
     angle = rng.uniform(0, 2 * np.pi)
     across = (x - rng.uniform(-0.3, 0.3)) * np.cos(angle) + (y - rng.uniform(-0.3, 0.3)) * np.sin(angle)
-    edge = 1 / (1 + np.exp(-across * rng.uniform(6, 40)))
-    return picture * (1 - rng.uniform(0.3, 0.8) * edge).astype(np.float32)
+    edge = 1 / (1 + np.exp(-across * np.exp(rng.uniform(np.log(6), np.log(120)))))
+    return picture * (1 - rng.uniform(0.3, 0.9) * edge).astype(np.float32)

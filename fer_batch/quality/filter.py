@@ -36,7 +36,7 @@ from fer_batch.storage import (
     versions,
 )
 
-RESULTS_VERSION = 1
+RESULTS_VERSION = 2
 """Raised when the same pictures give other measurements, not with every release."""
 AUDIT = "audit.html"
 _FEWEST = 100
