@@ -27,6 +27,7 @@ from torch import Tensor, nn
 
 from fer_batch.dataset import Split, crowd_targets, load_split
 from fer_batch.model.architectures import se_resnet
+from fer_batch.model.onnx_file import forget_origin
 from fer_batch.quality.faces import FaceFinder, recompressed
 from fer_batch.settings import AugmentSettings, TrainSettings
 from fer_batch.storage import VOTES
@@ -236,7 +237,9 @@ def export(network: FlawNetwork, path: Path) -> None:
         dynamic_shapes=({0: torch.export.Dim("batch")},),
     )
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(program.model_proto.SerializeToString())
+    model = program.model_proto
+    forget_origin(model)
+    path.write_bytes(model.SerializeToString())
 
 
 def main() -> None:

@@ -11,12 +11,15 @@ import json
 from dataclasses import asdict, dataclass, field
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fer_batch.emotions import LABELS
 from fer_batch.errors import ModelError
 from fer_batch.settings import Head
 from fer_batch.storage import atomic_file
+
+if TYPE_CHECKING:
+    import onnx
 
 FORMAT = 1
 """Raised when a reader of the former number would misread the file."""
@@ -112,11 +115,20 @@ def save_with_card(graph: bytes, card: ModelCard, path: Path) -> None:
     import onnx
 
     model = onnx.load_from_string(graph)
-    del model.metadata_props[:]
+    forget_origin(model)
     entry = model.metadata_props.add()
     entry.key, entry.value = METADATA_KEY, json.dumps(asdict(card), ensure_ascii=False)
     with atomic_file(path) as partial:
         partial.write_bytes(model.SerializeToString(deterministic=True))
+
+
+def forget_origin(model: onnx.ModelProto) -> None:
+    """Delete what the exporter notes beside a graph and its parts: it names files of that machine."""
+    graph = model.graph
+    values = (*graph.input, *graph.output, *graph.value_info, *graph.initializer)
+    for noted in (model, graph, *graph.node, *values):
+        del noted.metadata_props[:]
+        noted.doc_string = ""
 
 
 def save_half(source: Path, path: Path) -> None:

@@ -15,7 +15,16 @@ from fer_batch.errors import ModelError
 from fer_batch.model.architectures import Network, build_network
 from fer_batch.model.export import export_onnx
 from fer_batch.model.layers import layer_table
-from fer_batch.model.onnx_file import METADATA_KEY, ModelCard, load_card, resolve, save_half, save_with_card
+from fer_batch.model.onnx_file import (
+    METADATA_KEY,
+    ModelCard,
+    default_model,
+    load_card,
+    resolve,
+    save_half,
+    save_with_card,
+)
+from fer_batch.quality.faces import WEIGHTS
 from fer_batch.settings import TrainSettings, build
 
 
@@ -84,6 +93,13 @@ def test_layer_table_survives_the_file(tmp_path: Path, model_file: Path) -> None
         tmp_path / "m.onnx",
     )
     assert load_card(tmp_path / "m.onnx").layers == rows
+
+
+def test_no_file_of_ours_names_the_machine_it_was_made_on(model_file: Path) -> None:
+    for path in (model_file, default_model(), WEIGHTS):
+        content = path.read_bytes()
+        assert b"stack_trace" not in content
+        assert b'.py", line' not in content
 
 
 def test_one_file_without_external_data(model_file: Path) -> None:

@@ -85,7 +85,7 @@ def test_blend_keeps_distributions() -> None:
 
 
 def test_what_is_no_teacher(dataset: Path, tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match="name a teacher.* no model 'nowhere'"):
+    with pytest.raises(ModelError, match=r"name a teacher.* no model 'nowhere'"):
         train(
             dataset, tmp_path / "pupil", build(TrainSettings, SHORT | {"teacher": ["nowhere"]}), runtime=CPU
         )
