@@ -29,10 +29,10 @@ from fer_batch.dataset import Split, crowd_targets, load_split
 from fer_batch.model.architectures import se_resnet
 from fer_batch.model.onnx_file import forget_origin
 from fer_batch.quality.faces import FaceFinder, recompressed
-from fer_batch.settings import AugmentSettings, TrainSettings
+from fer_batch.settings import AugmentSettings, TrainRuntime, TrainSettings
 from fer_batch.storage import VOTES
 from fer_batch.training.augment import shrink
-from fer_batch.training.recipe import build_optimizer, learning_rate, update_average
+from fer_batch.training.recipe import build_optimizer, learning_rate, update_average, uses_bf16
 
 SURE = 0.6
 """Lowest detection score of a face whose landmarks are used."""
@@ -160,6 +160,7 @@ def fit(split: Split, pools: dict[str, Pool]) -> FlawNetwork:
     shares, weight = crowd_targets(split.votes)
     crowd = torch.from_numpy(shares * weight[:, None])
     steps = len(split) // BATCH
+    bf16 = uses_bf16(TrainRuntime(), torch.device("cpu"))
     for epoch in range(EPOCHS):
         total = 0.0
         for number in range(steps):
@@ -176,7 +177,7 @@ def fit(split: Split, pools: dict[str, Pool]) -> FlawNetwork:
             rows = torch.from_numpy(np.concatenate([pool.rows[chosen] for pool, chosen in drawn]))
             seen = torch.from_numpy(pictures)[:, None].float()
             seen = shrink(seen, 32 if epoch < AT_32_PIXELS else 48)
-            with torch.autocast("cpu", torch.bfloat16):
+            with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
                 logits, emotion, _ = network(seen.contiguous(memory_format=torch.channels_last))
             # An expression can be read where the picture is a face that nothing hides.
             readable = ((flaws[:, 2] == 0) & ~(flaws[:, 0] > 0.1)).float()
