@@ -27,7 +27,6 @@ from fer_batch.emotions import LABELS
 from fer_batch.engine.due import FAILED, OK, PARTIAL, Due, judge
 from fer_batch.engine.local import WorkerDied, run_local
 from fer_batch.errors import FerBatchError, OutputError, UsageError
-from fer_batch.figures.confusion import write_confusion
 from fer_batch.inference.classifier import Classifier
 from fer_batch.inference.detector import YuNet, resolve_detector
 from fer_batch.inference.session import Runtime, choose_runtime
@@ -184,6 +183,8 @@ def annotate(
     agreement = sum(count_agreement(job.source, job.folder, known) for job in jobs if _has_tables(job.folder))
     if not isinstance(agreement, np.ndarray) or not agreement.any():
         return AnnotateResult(out, due, rows)
+    from fer_batch.figures.confusion import write_confusion  # few runs draw, and each worker would wait
+
     write_confusion(agreement, out / "confusion_matrix", "faces of known expression")
     return AnnotateResult(out, due, rows, agreement)
 
