@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
+from multiprocessing.connection import wait
 from queue import SimpleQueue
 from typing import Generic, TypeVar
+
+from fer_batch.errors import UsageError
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -35,12 +40,16 @@ def run_local(
     """`work` of every item, as each is finished.
 
     With one worker the items are done here, in order. With more, `work` and the items are sent to
-    spawned processes; one that dies takes its own item along and no other, and is replaced.
+    spawned processes; one that dies takes its own item along and no other, and is replaced. They end with
+    this process, however that ends.
 
     Args:
         work: picklable where `workers` > 1; what it raises is raised here.
         items: what to do.
         workers: processes at most.
+
+    Raises:
+        UsageError: processes cannot be spawned from the script that is running.
     """
     if workers == 1 or len(items) <= 1:
         for item in items:
@@ -72,20 +81,45 @@ class _Slot:
     """A process of its own, replaced when it dies: a shared pool would fail all its items at once."""
 
     def __init__(self) -> None:
-        self._pool = self._spawn()
-
-    @staticmethod
-    def _spawn() -> ProcessPoolExecutor:
-        # Forking a process that has threads may deadlock in the child.
-        return ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn"))
+        self._pool: ProcessPoolExecutor | None = None
 
     def run(self, work: Callable[[Item], Result], item: Item) -> Result | WorkerDied:
+        self._pool = self._pool or _spawn()
         try:
             return self._pool.submit(work, item).result()
         except BrokenProcessPool:
             self.close()
-            self._pool = self._spawn()
             return WorkerDied()
 
     def close(self) -> None:
-        self._pool.shutdown()
+        if self._pool is not None:
+            self._pool.shutdown()
+        self._pool = None
+
+
+def _spawn() -> ProcessPoolExecutor:
+    # Forking a process that has threads may deadlock in the child.
+    context = multiprocessing.get_context("spawn")
+    pool = ProcessPoolExecutor(1, mp_context=context, initializer=_end_with_parent)
+    try:
+        pool.submit(os.getpid).result()
+    except BrokenProcessPool:
+        pool.shutdown()
+        raise UsageError(
+            "no worker process starts: a script that asks for workers must be a file, and make its calls "
+            'under `if __name__ == "__main__":`, since each worker reads it again; or take one worker'
+        ) from None
+    return pool
+
+
+def _end_with_parent() -> None:
+    """Have this process end when the one that spawned it does, which may be killed without a word."""
+    parent = multiprocessing.parent_process()
+    if parent is None:
+        return
+
+    def watch() -> None:
+        wait([parent.sentinel])
+        os._exit(1)
+
+    threading.Thread(target=watch, name="watch", daemon=True).start()

@@ -4,10 +4,30 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
 from fer_batch.engine.local import WorkerDied, run_local
+
+_PATIENCE_S = 60
+_SCRIPT = """
+import os, sys, time
+from pathlib import Path
+from fer_batch.engine.local import run_local
+
+def work(item):
+    (Path(sys.argv[1]) / str(os.getpid())).touch()
+    time.sleep(600)
+
+def main():
+    list(run_local(work, [1, 2], 2))
+
+"""
 
 
 def double(item: int) -> int:
@@ -49,3 +69,43 @@ def test_a_dead_worker_takes_its_own_item_along_and_no_other() -> None:
     outcomes = {outcome.item: outcome.result for outcome in run_local(die_at_three, [1, 2, 3, 4, 5, 6], 2)}
     assert isinstance(outcomes.pop(3), WorkerDied)
     assert outcomes == {1: 1, 2: 2, 4: 4, 5: 5, 6: 6}
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="processes are looked up in /proc")
+@pytest.mark.parametrize("by", [signal.SIGTERM, signal.SIGKILL])
+def test_workers_end_with_the_process_that_started_them(tmp_path: Path, by: signal.Signals) -> None:
+    script, seen = tmp_path / "script.py", tmp_path / "seen"
+    script.write_text(_SCRIPT + 'if __name__ == "__main__":\n    main()\n')
+    seen.mkdir()
+    process = subprocess.Popen([sys.executable, script, seen], stderr=subprocess.DEVNULL)
+    wait_until(lambda: len(list(seen.iterdir())) == 2)
+    process.send_signal(by)
+    process.wait(_PATIENCE_S)
+    wait_until(lambda: not any(alive(int(path.name)) for path in seen.iterdir()))
+
+
+@pytest.mark.parametrize("from_a_file", [True, False])
+def test_a_script_that_workers_cannot_read_again_is_told_so(tmp_path: Path, from_a_file: bool) -> None:
+    script, text = tmp_path / "script.py", _SCRIPT + "main()\n"
+    script.write_text(text)
+    name, given = (script, "") if from_a_file else ("-", text)
+    done = subprocess.run(
+        [sys.executable, name, tmp_path], input=given, capture_output=True, text=True, check=False
+    )
+    assert "UsageError: no worker process starts" in done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["script.py"]
+
+
+def wait_until(reached: Callable[[], bool]) -> None:
+    end = time.monotonic() + _PATIENCE_S
+    while not reached():
+        assert time.monotonic() < end, "it never came to that"
+        time.sleep(0.01)
+
+
+def alive(pid: int) -> bool:
+    try:
+        # An orphan that has ended and that nobody has waited for is a zombie.
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
