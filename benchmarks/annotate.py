@@ -91,7 +91,7 @@ def enlarged(video: Path, size: tuple[int, int], folder: Path) -> Path:
 
 def named(video: Path) -> Source:
     """The video as a source."""
-    (source,) = find_sources([video], leave_out=Path("out"))
+    (source,) = find_sources([video], out=Path("out"))
     return source
 
 

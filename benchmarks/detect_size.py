@@ -46,7 +46,7 @@ def people(paths: Sequence[str], detector: YuNet) -> list[Picture]:
     """Pictures, and frames of videos half a second apart, that have a face."""
     frames = (
         frame.image
-        for source in find_sources(paths, leave_out=Path("out"))
+        for source in find_sources(paths, out=Path("out"))
         for frame in read_frames(source, SamplingSettings(fps=2), DecodeReport())
         if frame.image is not None
     )

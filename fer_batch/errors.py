@@ -8,6 +8,7 @@ FerBatchError
  │  └ DecodeError           it opened, and its pictures cannot be decoded
  ├ ModelError            1  a model file is missing, damaged, or has other labels
  └ OutputError           1  disk full, no permission: what was finished stays valid
+    └ EncodeError           the pictures of one overlay are none that a video can have
 
 Two exit codes come from no error: 3, finished but some sources failed or are partial; and 130,
 interrupted.
@@ -56,3 +57,7 @@ class ModelError(FerBatchError):
 
 class OutputError(FerBatchError):
     """Results cannot be written; what was finished before stays valid."""
+
+
+class EncodeError(OutputError):
+    """An overlay cannot be encoded, and the next source's may well be."""

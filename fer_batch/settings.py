@@ -140,7 +140,7 @@ class TrainSettings(Settings):
     """After each convolution block of `cnn7`; `se_resnet` has none."""
     epochs: Count = 32
     batch_size: Annotated[int, Ge(2)] = 128
-    seed: Annotated[int, Ge(0)] = 0
+    seed: Annotated[int, Ge(0), Lt(2**63)] = 0
     early_share: Fraction = 0.0
     """Share of the epochs, from the first, that see the pictures at `early_size`: they cost less."""
     early_size: Annotated[int, Ge(24), Le(48), MultipleOf(8)] = 32
@@ -237,7 +237,7 @@ class DetectionSettings(Settings):
     size: Literal["auto"] | Annotated[int, Ge(32)] = "auto"
     """Longest side, in pixels, of what the detector sees; larger pictures are shrunk to it. `auto`: the
     smallest at which faces of `min_face` are still found; where there is none, larger once more."""
-    min_face: Annotated[float, Ge(8)] = 96.0
+    min_face: Annotated[float, Ge(8), Lt(math.inf)] = 96.0
     """Height, in pixels of the frame, of the smallest face that must be found where `size` is `auto`."""
     every: Count = 1
     """Search one sampled frame out of so many; between them, faces are where their track was going."""
@@ -270,7 +270,7 @@ class SamplingSettings(Settings):
 class TrackingSettings(Settings):
     """How faces are followed from frame to frame."""
 
-    max_gap_s: Annotated[float, Gt(0)] = 2.0
+    max_gap_s: Annotated[float, Gt(0), Le(60)] = 2.0
     """A face unseen for longer, in seconds, has another track when it comes back."""
 
 
@@ -347,16 +347,23 @@ def build(kind: type[S], values: Mapping[str, Any], *, origin: str = "settings")
     try:
         return _adapter(kind).validate_python(dict(values))
     except ValidationError as error:
-        problems = [_explain(item) for item in error.errors()]
-        raise UsageError(f"{origin}: " + "; ".join(problems)) from None
+        problems: dict[str, list[str]] = {}
+        for item in error.errors():
+            what, wanted = _explain(item)
+            problems.setdefault(what, []).extend(wanted)
+        texts = [", ".join([what, *filter(None, [" or ".join(ways)])]) for what, ways in problems.items()]
+        raise UsageError(f"{origin}: " + "; ".join(texts)) from None
 
 
-def _explain(item: Any) -> str:
-    name = ".".join(str(part) for part in item["loc"])
+def _explain(item: Any) -> tuple[str, list[str]]:
+    """What is not as it should be, and how it should."""
+    parts = [str(part) for part in item["loc"]]
     if item["type"] == "unexpected_keyword_argument":
-        return f"there is no setting {name!r}"
-    message = item["msg"].replace("Input should be", "must be")
-    return f"{name} is {item['input']!r}, {message}"
+        return f"there is no setting {'.'.join(parts)!r}", []
+    # Where a value may be of one of several kinds, each has its say, its own name last.
+    name = ".".join(part for part in parts if part.isidentifier() or part.isdecimal())
+    wanted = "must be a table" if item["type"] == "dataclass_type" else item["msg"]
+    return f"{name} is {item['input']!r}", [wanted.replace("Input should be", "must be")]
 
 
 def validated(settings: S) -> S:
@@ -389,8 +396,9 @@ def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
     result = dict(base)
     for name, value in over.items():
         if isinstance(value, Mapping):
-            below = result.get(name)
-            result[name] = merge(below if isinstance(below, Mapping) else {}, value)
+            below = result.get(name, {})
+            # What should be a table and is not stays, for `build` to refuse it.
+            result[name] = merge(below, value) if isinstance(below, Mapping) else below
         elif value is not None:
             result[name] = value
     return result

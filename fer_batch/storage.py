@@ -11,7 +11,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,8 @@ class Column:
     type: pa.DataType
     meaning: str
 
+
+_LOCK = ".lock"
 
 VOTES: tuple[str, ...] = (
     "neutral",
@@ -131,7 +133,11 @@ LANDMARKS: tuple[str, ...] = ("right_eye", "left_eye", "nose", "right_mouth", "l
 """The detector's five points, in its order; right and left are the face's own."""
 
 _SOURCE = Column("source", pa.string(), "name of the source: its folder under `--out`")
-_FRAME = Column("frame", pa.int64(), "0-based index of the frame in order of presentation, or of the picture")
+_FRAME = Column(
+    "frame",
+    pa.int64(),
+    "0-based index of the frame in order of presentation, counted from `--start`, or of the picture",
+)
 _TIME = Column(
     "time_s", pa.float64(), "presentation time in seconds since the stream's start; empty for pictures"
 )
@@ -255,19 +261,25 @@ def atomic_file(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def atomic_folder(path: Path) -> Iterator[Path]:
-    """Yield the empty folder `{path}.partial`; on a clean exit it takes the place of `path`.
+    """Yield the folder `{path}.partial`, empty but for a lock; on a clean exit it takes the place of `path`.
 
-    An interrupted process leaves `path` as it was and a `.partial` folder that the next run clears.
-    The caller syncs the files that matter. It also decides whether an existing `path` may go.
+    Whatever happens leaves `path` as it was; after a kill there is a `.partial` folder too, that the next
+    run clears. The caller syncs the files that matter. It also decides whether an existing `path` may go.
 
     Raises:
-        OutputError: the folder cannot be written.
+        OutputError: the folder cannot be written, or another process is writing it.
     """
+    path = _replaceable(path)
     partial = path.with_name(f"{path.name}.partial")
+    with _held(partial, path):
+        _empty(partial)
+        try:
+            yield partial
+        except BaseException:
+            with suppress(OSError):  # what went wrong first is what matters
+                _empty(partial)
+            raise
     with writing(path):
-        _remove(partial)
-        partial.mkdir(parents=True)
-        yield partial
         _take_place(partial, path)
 
 
@@ -285,6 +297,7 @@ def resumable_folder(path: Path, made_from: Any) -> Iterator[Path]:
     Raises:
         OutputError: the folder cannot be written, or another process is writing it.
     """
+    path = _replaceable(path)
     with _begun_folder(path, made_from) as begun:
         yield begun
     with writing(path):
@@ -311,26 +324,62 @@ def resumable_scratch(path: Path, made_from: Any) -> Iterator[Path]:
 @contextmanager
 def _begun_folder(path: Path, made_from: Any) -> Iterator[Path]:
     begun = _begun(path)
-    key, lock = begun / "made_from.json", FileLock(begun / ".lock")
+    key = begun / "made_from.json"
+    with _held(begun, path):
+        if not key.is_file() or read_json(key) != made_from:
+            _empty(begun)
+            write_json(key, made_from)
+        yield begun
+        key.unlink()
+
+
+@contextmanager
+def _held(folder: Path, path: Path) -> Iterator[None]:
+    """Have a folder in which `path` is prepared, made where it does not exist, to oneself.
+
+    Its lock file also says whose it is: what somebody else keeps under such a name is not touched.
+    """
+    mark = folder / _LOCK
     with writing(path):
-        begun.mkdir(parents=True, exist_ok=True)
+        if folder.exists() and not mark.is_file() and any(folder.iterdir()):
+            raise OutputError(f"cannot write {path}: {folder} is in the way and is not fer-batch's: move it")
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(mark)
         try:
             lock.acquire(timeout=0)
         except Timeout:
             raise OutputError(f"cannot write {path}: another process is at work on it") from None
         try:
-            if not key.is_file() or read_json(key) != made_from:
-                for leftover in begun.iterdir():
-                    if leftover.is_dir():
-                        shutil.rmtree(leftover)
-                    elif leftover.name != ".lock":
-                        leftover.unlink()
-                write_json(key, made_from)
-            yield begun
-            key.unlink()
-        finally:
+            yield
+        except BaseException:
             lock.release()
-        (begun / ".lock").unlink(missing_ok=True)
+            if all(entry == mark for entry in folder.iterdir()):
+                _remove(folder)
+            raise
+        lock.release()
+        mark.unlink(missing_ok=True)
+
+
+def _empty(folder: Path) -> None:
+    for entry in folder.iterdir():
+        if entry.is_dir() and not entry.is_symlink():
+            shutil.rmtree(entry)
+        elif entry.name != _LOCK:
+            entry.unlink()
+
+
+def _replaceable(path: Path) -> Path:
+    """Where a folder that is written as a whole really lies.
+
+    Raises:
+        OutputError: another cannot take its place.
+    """
+    real = Path(os.path.realpath(path))
+    if real == Path.cwd():
+        raise OutputError(f"cannot write {path}: it is the folder you are in; name one inside it")
+    if os.path.ismount(real):
+        raise OutputError(f"cannot write {path}: it is a mount point; name a folder inside it")
+    return real
 
 
 def discard_begun(path: Path) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Callable
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 
 import pytest
@@ -25,6 +27,10 @@ def test_atomic_file_replaces_only_when_all_went_well(tmp_path: Path) -> None:
     assert [child.name for child in path.parent.iterdir()] == ["a.txt"]
 
 
+def visible(folder: Path) -> list[str]:
+    return [child.name for child in folder.iterdir() if not child.name.startswith(".")]
+
+
 def test_atomic_folder_leaves_what_was_there_until_it_is_whole(tmp_path: Path) -> None:
     folder = tmp_path / "data"
     with storage.atomic_folder(folder) as partial:
@@ -33,8 +39,9 @@ def test_atomic_folder_leaves_what_was_there_until_it_is_whole(tmp_path: Path) -
         (partial / "two").write_text("2")
         raise RuntimeError
     assert [child.name for child in folder.iterdir()] == ["one"]
+    assert [child.name for child in tmp_path.iterdir()] == ["data"]
     with storage.atomic_folder(folder) as partial:
-        assert list(partial.iterdir()) == []
+        assert visible(partial) == []
         (partial / "three").write_text("3")
     assert [child.name for child in folder.iterdir()] == ["three"]
     assert [child.name for child in tmp_path.iterdir()] == ["data"]
@@ -50,7 +57,52 @@ def test_a_killed_writer_leaves_no_folder_that_looks_whole(tmp_path: Path) -> No
     assert done.returncode == -9
     assert not (tmp_path / "data").exists()
     with storage.atomic_folder(tmp_path / "data") as partial:
-        assert list(partial.iterdir()) == []
+        assert visible(partial) == []
+
+
+@pytest.mark.parametrize("folder", [storage.atomic_folder, lambda path: storage.resumable_folder(path, 1)])
+@pytest.mark.parametrize("suffix", ["partial", "begun"])
+def test_what_others_keep_under_a_working_name_is_not_touched(
+    tmp_path: Path, folder: Callable[[Path], AbstractContextManager[Path]], suffix: str
+) -> None:
+    theirs = tmp_path / f"data.{suffix}" / "thesis.txt"
+    theirs.parent.mkdir()
+    theirs.write_text("years of work")
+    with suppress(OutputError), folder(tmp_path / "data") as made:
+        (made / "new").write_text("x")
+    assert theirs.read_text() == "years of work"
+
+
+@pytest.mark.parametrize("folder", [storage.atomic_folder, lambda path: storage.resumable_folder(path, 1)])
+def test_two_processes_do_not_write_one_folder(
+    tmp_path: Path, folder: Callable[[Path], AbstractContextManager[Path]]
+) -> None:
+    with folder(tmp_path / "data") as made:
+        (made / "one").write_text("1")
+        with pytest.raises(OutputError, match="another process is at work"), folder(tmp_path / "data"):
+            pass
+    assert [child.name for child in (tmp_path / "data").iterdir()] == ["one"]
+    assert [child.name for child in tmp_path.iterdir()] == ["data"]
+
+
+def test_a_folder_behind_a_link_is_written_where_it_lies(tmp_path: Path) -> None:
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to("real")
+    with storage.atomic_folder(tmp_path / "link") as partial:
+        (partial / "one").write_text("1")
+    assert (tmp_path / "link").is_symlink()
+    assert [child.name for child in (tmp_path / "real").iterdir()] == ["one"]
+
+
+def test_a_folder_that_nothing_can_replace_is_refused_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(OutputError, match="the folder you are in"), storage.atomic_folder(Path()):
+        pytest.fail("it was not refused")
+    with pytest.raises(OutputError, match="mount point"), storage.atomic_folder(Path(tmp_path.anchor)):
+        pytest.fail("it was not refused")
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="root may write everywhere")

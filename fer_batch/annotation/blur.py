@@ -87,9 +87,9 @@ class _Moment:
         # A clock that jumps back, as in damaged files, is as far away as one that jumps ahead.
         return abs(self.time_s - other.time_s)
 
-    def near(self, other: _Moment) -> bool:
-        """Whether so little time has passed, or no other frame, that a face may still be there."""
-        return self.away_s(other) <= HELD_S + _ROUNDING_S or abs(self.number - other.number) <= 1
+    def near(self, other: _Moment, frames: int) -> bool:
+        """Whether so little time has passed, or so few frames, that a face may still be there."""
+        return self.away_s(other) <= HELD_S + _ROUNDING_S or abs(self.number - other.number) <= frames
 
 
 @dataclass(frozen=True)
@@ -100,16 +100,20 @@ class _Sight:
     box: Box
 
 
-def heads(frames: Iterable[tuple[float, Mapping[int, Box]]], max_gap_s: float) -> Iterator[list[Box]]:
+def heads(
+    frames: Iterable[tuple[float, Mapping[int, Box]]], max_gap_s: float, every: int = 1
+) -> Iterator[list[Box]]:
     """The heads in every frame of a video, those that the detector missed too.
 
     A face that is seen again within `max_gap_s` was on the straight line in between. Before it is
-    first seen and after it is last seen it is held in place for `HELD_S`, and in the neighbouring frame
-    however far apart frames are. No more is read ahead than that takes.
+    first seen and after it is last seen it is held in place for `HELD_S`, and as far as the next frame
+    that was searched, however long that is: it may have come, or gone, right behind it. No more is read
+    ahead than that takes.
 
     Args:
         frames: of each frame, in order, its time in seconds and the boxes of its faces by track.
         max_gap_s: longest time in seconds for which a track may go unseen.
+        every: one frame out of so many was searched.
 
     Yields:
         For each frame the boxes of its heads.
@@ -122,13 +126,13 @@ def heads(frames: Iterable[tuple[float, Mapping[int, Box]]], max_gap_s: float) -
         waiting.append(read)
         for track, box in boxes.items():
             tracks[track].append(_Sight(read, box))
-        while read.away_s(waiting[0]) > look_ahead_s:
-            yield _heads_at(waiting.popleft(), tracks, max_gap_s)
+        while read.away_s(waiting[0]) > look_ahead_s and number - waiting[0].number >= every:
+            yield _heads_at(waiting.popleft(), tracks, max_gap_s, every)
     for moment in waiting:
-        yield _heads_at(moment, tracks, max_gap_s)
+        yield _heads_at(moment, tracks, max_gap_s, every)
 
 
-def _heads_at(now: _Moment, tracks: dict[int, deque[_Sight]], max_gap_s: float) -> list[Box]:
+def _heads_at(now: _Moment, tracks: dict[int, deque[_Sight]], max_gap_s: float, every: int) -> list[Box]:
     """The heads at a moment; sights, and tracks, that no later one needs are forgotten."""
     found: list[Box] = []
     for track, sights in list(tracks.items()):
@@ -136,13 +140,15 @@ def _heads_at(now: _Moment, tracks: dict[int, deque[_Sight]], max_gap_s: float) 
             sights.popleft()
         begun = sights[0].at.number <= now.number
         before, after, *_ = (*sights, None) if begun else (None, *sights)
-        found += _heads_of(before, after, now, max_gap_s)
-        if before is not None and after is None and not before.at.near(now):
+        found += _heads_of(before, after, now, max_gap_s, every)
+        if before is not None and after is None and not before.at.near(now, every):
             del tracks[track]
     return found
 
 
-def _heads_of(before: _Sight | None, after: _Sight | None, now: _Moment, max_gap_s: float) -> list[Box]:
+def _heads_of(
+    before: _Sight | None, after: _Sight | None, now: _Moment, max_gap_s: float, every: int
+) -> list[Box]:
     """Where one track's head is, or may be, between two sights of it."""
     if before is not None and before.at == now:
         return [whole_head(before.box)]
@@ -156,5 +162,5 @@ def _heads_of(before: _Sight | None, after: _Sight | None, now: _Moment, max_gap
     return [
         whole_head(sight.box, sight.at.away_s(now))
         for sight in (before, after)
-        if sight is not None and sight.at.near(now)
+        if sight is not None and sight.at.near(now, every)
     ]

@@ -80,7 +80,7 @@ def _add(labels: Labels, row: dict[str, str], place: str) -> None:
 def count_agreement(source: Source, folder: Path, labels: Labels) -> NDArray[np.int64]:
     """A confusion matrix over a source's faces for which an expression is known.
 
-    Where a frame has several faces, each counts.
+    Where a frame has several faces, each counts; those whose expression is left empty do not.
 
     Returns:
         int64 [7, 7]: rows are known, columns found, in the order of `Emotion`.
@@ -94,7 +94,7 @@ def count_agreement(source: Source, folder: Path, labels: Labels) -> NDArray[np.
         for batch in table.iter_batches(_BATCH_ROWS, columns=columns):
             for row in batch.to_pylist():
                 known = _known(labels, names, row, folder_emotion)
-                if known is not None:
+                if known is not None and row["emotion"] is not None:
                     matrix[known, LABELS.index(row["emotion"])] += 1
     return matrix
 

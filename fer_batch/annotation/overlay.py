@@ -31,7 +31,7 @@ from fer_batch.annotation.sound import add_sound
 from fer_batch.annotation.sources import Source
 from fer_batch.annotation.threads import ahead
 from fer_batch.emotions import LABELS, Emotion
-from fer_batch.errors import OutputError
+from fer_batch.errors import EncodeError, OutputError
 from fer_batch.settings import AnnotateSettings, SamplingSettings
 from fer_batch.storage import SMOOTHED, writing
 
@@ -67,7 +67,8 @@ def draw_overlay(
 
     Raises:
         InputError: the source cannot be opened or decoded any more.
-        OutputError: the overlay cannot be encoded or written.
+        EncodeError: a video cannot hold its pictures: too large, or hours apart. Nothing of it is left.
+        OutputError: the overlay cannot be written.
     """
     with (
         pq.ParquetFile(folder / "frames.parquet") as frames_table,
@@ -139,7 +140,8 @@ def _with_heads(
         (cast(float, row.time_s), {cast(int, face.track): face.box for face in row.faces})
         for row in read_ahead
     )
-    return zip(shown, heads(seen, settings.tracking.max_gap_s), strict=True)
+    hidden = heads(seen, settings.tracking.max_gap_s, settings.detection.every)
+    return zip(shown, hidden, strict=True)
 
 
 def _beside(
@@ -209,8 +211,12 @@ def _video(path: Path, source: Source, sampling: SamplingSettings) -> Iterator[_
             video.finish()
         if video.begun:
             add_sound(silent, source.path, sampling, path)
-    except (FFmpegError, OSError) as error:
+    except OSError as error:
         raise OutputError(f"cannot write {path}: {error.strerror or error}") from error
+    except FFmpegError as error:
+        silent.unlink(missing_ok=True)
+        path.unlink(missing_ok=True)
+        raise EncodeError(f"the overlay cannot be encoded: {error.strerror}") from error
 
 
 class _Video:

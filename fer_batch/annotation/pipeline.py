@@ -26,6 +26,7 @@ from fer_batch.annotation.stages import (
 from fer_batch.annotation.threads import ahead, ordered_map
 from fer_batch.annotation.track import Tracker
 from fer_batch.annotation.write import Totals, write_tables
+from fer_batch.errors import EncodeError
 from fer_batch.inference.classifier import Classifies
 from fer_batch.inference.detector import Detector
 from fer_batch.settings import AnnotateSettings
@@ -49,7 +50,7 @@ def run_stages(
     *,
     threads: int,
     told: Told,
-) -> tuple[Totals, DecodeReport]:
+) -> tuple[Totals, list[str]]:
     """Read one source into parts, going on behind those that are there, and make its tables of them.
 
     Args:
@@ -61,6 +62,9 @@ def run_stages(
         threads: that detect, crop and classify; another one decodes.
         told: told of progress.
 
+    Returns:
+        What the tables add up to, and why the source's results are not whole: nothing, if they are.
+
     Raises:
         InputError: the source cannot be opened, or not one frame of it decoded.
         OutputError: the results cannot be written.
@@ -70,9 +74,13 @@ def run_stages(
     if not parts.finished:
         _read(source, parts, settings, detector, classifier, threads=threads, told=told)
     totals = write_tables(parts, source, folder, settings)
+    problems = parts.report.problems
     if settings.overlay:
-        draw_overlay(source, folder, settings, lambda frames: told("overlay", frames))
-    return totals, parts.report
+        try:
+            draw_overlay(source, folder, settings, lambda frames: told("overlay", frames))
+        except EncodeError as error:
+            problems.append(str(error))
+    return totals, problems
 
 
 def _read(

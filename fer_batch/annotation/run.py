@@ -18,10 +18,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.csv
 
-from fer_batch.annotation.decode import DecodeReport
 from fer_batch.annotation.labels import Labels, count_agreement, read_labels
 from fer_batch.annotation.pipeline import run_stages
-from fer_batch.annotation.sources import Source, find_sources
+from fer_batch.annotation.results import has_tables, manifest_of, read_manifest, strangers
+from fer_batch.annotation.sources import Source, find_sources, readable
 from fer_batch.annotation.write import Totals
 from fer_batch.emotions import LABELS
 from fer_batch.engine.due import FAILED, OK, PARTIAL, Due, judge
@@ -39,7 +39,6 @@ from fer_batch.storage import (
     atomic_folder,
     discard_begun,
     file_sha256,
-    read_json,
     resumable_folder,
     schema,
     versions,
@@ -152,7 +151,8 @@ def annotate(
         progress: told in frames with one worker, else in sources.
 
     Raises:
-        UsageError: a setting cannot be, or nothing is found.
+        UsageError: a setting cannot be, nothing is found, or a folder that is to be written anew holds what
+            annotate did not write.
         SourceOpenError: a named path does not exist.
         ModelError: a network cannot be used.
         OutputError: the results cannot be written; what was finished stays.
@@ -161,32 +161,60 @@ def annotate(
     if todo.workers < 1:
         raise UsageError(f"workers is {todo.workers}, must be at least 1")
     out = Path(out)
-    found = find_sources([sources] if isinstance(sources, str | Path) else sources, leave_out=out)
+    if readable(out) != str(out):
+        raise UsageError(f"--out is {readable(out)}: Arrow writes only where the path is text on one line")
+    found = find_sources([sources] if isinstance(sources, str | Path) else sources, out=out)
     known = read_labels(Path(labels)) if labels else Labels()
     jobs = _jobs(found, out, settings, models, workers=min(todo.workers, len(found)))
     due = {
-        job.source.name: judge(_manifest(job.folder), job.made_from, retry=todo.retry, force=todo.force)
+        job.source.name: judge(manifest_of(job.folder), job.made_from, retry=todo.retry, force=todo.force)
         for job in jobs
     }
+    to_do = [job for job in jobs if due[job.source.name].to_do]
+    for job in to_do:
+        _refuse_strangers(job.folder)
     if dry_run:
         return AnnotateResult(out, due, [])
-    to_do = [job for job in jobs if due[job.source.name].to_do]
-    for number, outcome in enumerate(
-        run_local(_Work(progress if todo.workers == 1 else None), to_do, todo.workers)
-    ):
-        if isinstance(outcome.result, WorkerDied):
-            _record_failure(outcome.item, outcome.result.reason, "")
-        if todo.workers > 1:
-            progress("sources", number + 1, len(to_do))
-    _write_summary(out)
-    rows = [_summary_row(_manifest(job.folder)) for job in jobs]
-    agreement = sum(count_agreement(job.source, job.folder, known) for job in jobs if _has_tables(job.folder))
+    failed = _do(to_do, todo.workers, progress)
+    for job in jobs:
+        if not due[job.source.name].to_do:
+            _state_purpose(job)
+    rows = [failed.get(job.source.name) or _summary_row(job.folder) for job in jobs]
+    _write_summary(out, failed)
+    agreement = sum(
+        count_agreement(job.source, job.folder, known)
+        for job in jobs
+        if job.source.name not in failed and has_tables(job.folder)
+    )
     if not isinstance(agreement, np.ndarray) or not agreement.any():
         return AnnotateResult(out, due, rows)
     from fer_batch.figures.confusion import write_confusion  # few runs draw, and each worker would wait
 
     write_confusion(agreement, out / "confusion_matrix", "faces of known expression")
     return AnnotateResult(out, due, rows, agreement)
+
+
+def _refuse_strangers(folder: Path) -> None:
+    if added := strangers(folder):
+        raise UsageError(
+            f"{folder} is to be written anew, and holds {', '.join(added)}, which annotate did not write and "
+            "which would go with it: move that, or choose another --out"
+        )
+
+
+def _do(jobs: Sequence[_Job], workers: int, progress: Progress) -> dict[str, dict[str, Any]]:
+    """Do every source; returns, by name, the rows of the summary of those that failed."""
+    failed: dict[str, dict[str, Any]] = {}
+    outcomes = run_local(_Work(progress if workers == 1 else None), jobs, workers)
+    for number, outcome in enumerate(outcomes, 1):
+        failure = outcome.result
+        if isinstance(failure, WorkerDied):
+            failure = _record_failure(outcome.item, failure.reason, "")
+        if failure is not None:
+            failed[outcome.item.source.name] = failure
+        if workers > 1:
+            progress("sources", number, len(jobs))
+    return failed
 
 
 def _jobs(
@@ -232,17 +260,20 @@ class _Work:
 
     progress: Progress | None
 
-    def __call__(self, job: _Job) -> None:
+    def __call__(self, job: _Job) -> dict[str, Any] | None:
+        """Its row of the summary where it failed; else None."""
         try:
             self._annotate(job)
         except OutputError:
             raise  # what cannot be written for one source cannot be for the next
         except FerBatchError as error:
-            _record_failure(job, str(error), "")
+            failure = _record_failure(job, str(error), "")
             discard_begun(job.folder)
+            return failure
         except Exception as error:  # noqa: BLE001 - the one place that isolates a source from the others
             _log.exception("%s", job.source.path)
-            _record_failure(job, f"unexpected {type(error).__name__}: {error}", traceback.format_exc())
+            return _record_failure(job, f"unexpected {type(error).__name__}: {error}", traceback.format_exc())
+        return None
 
     def _annotate(self, job: _Job) -> None:
         started = time.monotonic()
@@ -253,14 +284,14 @@ class _Work:
                 self.progress(f"{job.source.name} {stage}".rstrip(), frames, None)
 
         with resumable_folder(job.folder, job.made_from) as folder:
-            totals, report = run_stages(
+            totals, problems = run_stages(
                 job.source, folder, job.settings, detector, classifier, threads=job.threads, told=told
             )
-            _write_manifest(folder, job, _summary(job, totals, report), time.monotonic() - started)
+            _write_manifest(folder, job, _summary(job, totals, problems), time.monotonic() - started)
             shutil.rmtree(folder / "parts")
 
 
-def _summary(job: _Job, totals: Totals, report: DecodeReport) -> dict[str, Any]:
+def _summary(job: _Job, totals: Totals, problems: list[str]) -> dict[str, Any]:
     stated = sum(totals.expressions)
     shares = {
         f"share_{label}": n / stated if stated else None
@@ -268,8 +299,8 @@ def _summary(job: _Job, totals: Totals, report: DecodeReport) -> dict[str, Any]:
     }
     return {
         "source": job.source.name,
-        "status": PARTIAL if report.problems else OK,
-        "reason": "; ".join(report.problems) or None,
+        "status": PARTIAL if problems else OK,
+        "reason": "; ".join(problems) or None,
         "seconds": totals.last_time_s,
         "frames": totals.frames,
         "faces": totals.faces,
@@ -280,10 +311,19 @@ def _summary(job: _Job, totals: Totals, report: DecodeReport) -> dict[str, Any]:
     }
 
 
-def _record_failure(job: _Job, reason: str, trace: str) -> None:
-    with atomic_folder(job.folder) as partial:
-        summary = {"source": job.source.name, "status": FAILED, "reason": reason, "frames": 0, "faces": 0}
-        _write_manifest(partial, job, summary | ({"traceback": trace} if trace else {}), None)
+def _record_failure(job: _Job, reason: str, trace: str) -> dict[str, Any]:
+    """Write why there are no results. Those of an earlier run stay as they are.
+
+    Returns:
+        The source's row of the summary.
+    """
+    summary = {"source": job.source.name, "status": FAILED, "reason": reason, "frames": 0, "faces": 0}
+    if has_tables(job.folder):
+        summary["reason"] = f"{reason} (the results of an earlier run are still in its folder)"
+    else:
+        with atomic_folder(job.folder) as partial:
+            _write_manifest(partial, job, summary | ({"traceback": trace} if trace else {}), None)
+    return _row(summary)
 
 
 def _write_manifest(folder: Path, job: _Job, summary: dict[str, Any], seconds: float | None) -> None:
@@ -297,29 +337,33 @@ def _write_manifest(folder: Path, job: _Job, summary: dict[str, Any], seconds: f
         "versions": versions("av", "numpy", "onnxruntime", "opencv-python-headless"),
         "timings": {"seconds": seconds},
     }
-    write_json(_manifest(folder), manifest)
+    write_json(manifest_of(folder), manifest)
 
 
-def _manifest(folder: Path) -> Path:
-    return folder / "manifest.json"
+def _state_purpose(job: _Job) -> None:
+    """Have the manifest of results that stay as they are say what they are read for now."""
+    manifest, purpose = read_manifest(job.folder), job.settings.privacy.purpose
+    if manifest is not None and purpose and manifest.get("purpose") != purpose:
+        write_json(manifest_of(job.folder), manifest | {"purpose": purpose})
 
 
-def _has_tables(folder: Path) -> bool:
-    return (folder / "faces.parquet").is_file()
+def _summary_row(folder: Path) -> dict[str, Any]:
+    manifest = read_manifest(folder)
+    return _row(manifest["summary"] if manifest else {})
 
 
-def _summary_row(manifest: Path) -> dict[str, Any]:
-    summary = read_json(manifest)["summary"]
+def _row(summary: dict[str, Any]) -> dict[str, Any]:
     return {column.name: summary.get(column.name) for column in SUMMARY_COLUMNS}
 
 
-def _write_summary(out: Path) -> None:
+def _write_summary(out: Path, failed: dict[str, dict[str, Any]]) -> None:
     """A row for every source that has results under `out`, from earlier calls too."""
-    rows = [
-        _summary_row(path)
+    folders = [
+        path.parent
         for path in sorted(out.rglob("manifest.json"))
         if not _UNFINISHED & {parent.suffix for parent in path.relative_to(out).parents}
     ]
-    table = pa.Table.from_pylist(rows, schema(SUMMARY_COLUMNS))
+    rows = [_row(manifest["summary"]) for folder in folders if (manifest := read_manifest(folder))]
+    table = pa.Table.from_pylist([failed.get(row["source"], row) for row in rows], schema(SUMMARY_COLUMNS))
     with atomic_file(out / "summary.csv") as partial:
         pyarrow.csv.write_csv(table, partial, pyarrow.csv.WriteOptions(quoting_style="needed"))

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Literal, NoReturn
 
+from fer_batch.annotation.results import read_manifest, strangers
 from fer_batch.emotions import Emotion
 from fer_batch.errors import SourceOpenError, UsageError
 
@@ -138,7 +139,7 @@ def natural_key(name: str) -> tuple[tuple[int, str], ...]:
     return (*((int(part), "") if part.isdecimal() else (-1, part.casefold()) for part in parts), (-2, name))
 
 
-def find_sources(named: Sequence[str | Path], *, leave_out: Path) -> list[Source]:
+def find_sources(named: Sequence[str | Path], *, out: Path) -> list[Source]:
     """Every source under what was named: files, folders, or patterns with `*`, `?` and `[]`.
 
     In folders, every video is a source, and so is every folder that holds pictures, or that cannot be
@@ -146,27 +147,28 @@ def find_sources(named: Sequence[str | Path], *, leave_out: Path) -> list[Source
 
     Args:
         named: paths or patterns, as on the command line.
-        leave_out: the results' folder, which may lie inside a named one.
+        out: the results' folder, which is left out where it lies inside a named one. Sources keep the
+            folders that they have there, and take none that is another's.
 
     Raises:
         SourceOpenError: a path does not exist or a pattern matches nothing.
         UsageError: a named file is neither video nor picture, or nothing is found at all.
     """
-    left_out = _real(leave_out)
+    left_out = _real(out)
     found: dict[Path, Source] = {}
     for path in _expand(named):
         for source in _sources_at(path, left_out):
             found.setdefault(_real(source.path), source)
     if not found:
         places = ", ".join(readable(name) for name in named)
-        raise UsageError(
-            f"no video and no picture in {places}, the results' folder {readable(leave_out)} left out"
-        )
-    return _tell_apart(list(found.values()))
+        raise UsageError(f"no video and no picture in {places}, the results' folder {readable(out)} left out")
+    return _tell_apart(list(found.values()), out)
 
 
 def _expand(named: Sequence[str | Path]) -> Iterator[Path]:
     for name in named:
+        if not str(name):
+            raise UsageError("a source is named by an empty text: write `.` for the folder you are in")
         path = Path(name)
         try:
             exists = path.exists()
@@ -231,22 +233,37 @@ def _result_part(part: str) -> str:
     return name.encode()[: _LONGEST_NAME - len(ending)].decode(errors="ignore") + ending
 
 
-def _tell_apart(sources: list[Source]) -> list[Source]:
+def _tell_apart(sources: list[Source], out: Path) -> list[Source]:
     """Give every source whose name another one has too a short hash of its path.
 
     Names are compared without case, and with accents composed, since some file systems do. A source is
-    also renamed when its results would lie in the folder of another's.
+    also renamed when its results would lie in the folder of another's, or where something else lies.
     """
     names = [unicodedata.normalize("NFC", source.name.casefold()) for source in sources]
     counts = Counter(names)
     parents = {str(parent) for name in names for parent in PurePosixPath(name).parents}
-    taken = {name for name in names if counts[name] > 1 or name in parents}
     return [
-        replace(source, name=f"{source.name}-{_short_hash(str(_real(source.path)))}")
-        if name in taken
-        else source
+        source
+        if name not in parents and _may_have(out / source.name, source, alone=counts[name] == 1)
+        else replace(source, name=f"{source.name}-{_short_hash(str(_real(source.path)))}")
         for source, name in zip(sources, names, strict=True)
     ]
+
+
+def _may_have(folder: Path, source: Source, *, alone: bool) -> bool:
+    """Whether a source's results may lie in a folder: they do already, or it is free.
+
+    Args:
+        folder: that bears the source's name.
+        source: what the results are of.
+        alone: no other source has that name. A file that was moved keeps its folder only then.
+    """
+    manifest = read_manifest(folder)
+    if manifest is None:
+        return alone and not strangers(folder)
+    before, now = manifest["made_from"]["source"], source.identity()
+    moved = before.get("bytes") and before.get("listing_sha256") == now["listing_sha256"]
+    return before["path"] == now["path"] or bool(alone and moved)
 
 
 def _short_hash(name: str) -> str:

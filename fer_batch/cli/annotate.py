@@ -71,7 +71,7 @@ def annotate(
         typer.Option(help="CSV of known expressions (source,start_s,end_s,emotion or file,emotion)."),
     ] = None,
     faces_only: Annotated[
-        bool | None, typer.Option("--faces-only", help="The pictures are face crops already.")
+        bool | None, typer.Option("--faces-only", help="Every picture, or frame, is one face already.")
     ] = None,
     retry: Annotated[bool, typer.Option("--retry", help="Do partial and failed sources again.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Do finished sources again too.")] = False,
@@ -118,7 +118,12 @@ def annotate(
         "sources": result.rows,
         "agreement": None if result.agreement is None else result.agreement.tolist(),
     }
-    summary(values, _text(result, dry_run=dry_run), as_json=as_json, quiet=quiet)
+    text = _text(result, dry_run=dry_run)
+    if labels is not None and result.agreement is None and not dry_run:
+        text += (
+            f"\nnothing in {labels} is known of a face that was read: are sources and files named as here?"
+        )
+    summary(values, text, as_json=as_json, quiet=quiet)
     if result.troubled:
         raise typer.Exit(EXIT_PARTIAL)
 

@@ -74,6 +74,12 @@ def test_a_face_of_one_pixel_can_be_hidden() -> None:
     pixelate(image, (7.0, 7.0, 7.0, 7.0))
 
 
+@pytest.mark.parametrize("fps", [2, 30])
+def test_a_face_is_hidden_back_to_the_frame_before_which_nobody_searched(fps: float) -> None:
+    found = hidden_in(heads(seen(60, frames=100, fps=fps), max_gap_s=2, every=20))
+    assert set(found) >= set(range(41, 80))
+
+
 def test_a_face_that_is_missed_between_two_detections_is_on_the_line_between_them() -> None:
     later = (200.0, 40.0, 260.0, 120.0)
     frames = [(0.0, {7: FACE}), *((number / 10, {}) for number in range(1, 10)), (1.0, {7: later})]

@@ -31,7 +31,7 @@ from fer_batch.storage import atomic_folder, read_json, write_json
 
 def read(path: Path) -> tuple[list[Frame], DecodeReport]:
     """What is read of a file or folder that is the only thing named."""
-    (source,) = find_sources([path], leave_out=path.parent / "out")
+    (source,) = find_sources([path], out=path.parent / "out")
     report = DecodeReport()
     return list(read_frames(source, SamplingSettings(), report)), report
 
@@ -417,7 +417,7 @@ def test_odd_names(tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.chdir(folder)
     # By its folder, and alone, as in the folder that one is in.
     for named in (folder, Path(f"{name}.mp4")):
-        (source,) = find_sources([named], leave_out=tmp_path / "out")
+        (source,) = find_sources([named], out=tmp_path / "out")
         report = DecodeReport()
         assert len(list(read_frames(source, SamplingSettings(), report))) == 2
         assert not report.problems

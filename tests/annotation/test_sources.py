@@ -22,7 +22,7 @@ def touch(root: Path, *names: str) -> None:
 
 
 def names(root: Path, *named: str) -> list[str]:
-    return [source.name for source in find_sources([root / name for name in named], leave_out=root / "out")]
+    return [source.name for source in find_sources([root / name for name in named], out=root / "out")]
 
 
 def test_names_are_relative_to_what_was_named(tmp_path: Path) -> None:
@@ -33,7 +33,7 @@ def test_names_are_relative_to_what_was_named(tmp_path: Path) -> None:
 
 def test_a_folder_of_pictures_is_one_source(tmp_path: Path) -> None:
     touch(tmp_path, "set/happy/b.png", "set/happy/a.jpg", "set/sad/c.png", "set/readme.md")
-    found = find_sources([tmp_path / "set"], leave_out=tmp_path / "out")
+    found = find_sources([tmp_path / "set"], out=tmp_path / "out")
     assert [(source.name, source.kind) for source in found] == [("happy", "images"), ("sad", "images")]
     assert [source.folder_emotion.label for source in found if source.folder_emotion] == ["happy", "sad"]
     assert [path.name for path in found[0].pictures] == ["a.jpg", "b.png"]
@@ -128,7 +128,7 @@ def test_what_cannot_be_read_is_a_source_too(tmp_path: Path) -> None:
     (tmp_path / "s" / "gone.mp4").symlink_to("nowhere.mp4")
     (tmp_path / "s" / "loop.mp4").symlink_to("loop.mp4")
     (tmp_path / "s" / "pictures" / "b.png").symlink_to("nowhere.png")
-    found = find_sources([tmp_path / "s"], leave_out=tmp_path / "out")
+    found = find_sources([tmp_path / "s"], out=tmp_path / "out")
     assert [source.name for source in found] == ["gone", "loop", "pictures"]
     assert [path.name for path in found[2].pictures] == ["a.png", "b.png"]
     before = [json.dumps(source.identity()) for source in found]
@@ -143,7 +143,7 @@ def test_what_cannot_be_read_is_a_source_too(tmp_path: Path) -> None:
 def test_a_folder_that_cannot_be_listed_is_a_source(tmp_path: Path) -> None:
     touch(tmp_path, "s/a.mp4", "s/locked/b.mp4")
     (tmp_path / "s" / "locked").chmod(0)
-    found = find_sources([tmp_path / "s"], leave_out=tmp_path / "out")
+    found = find_sources([tmp_path / "s"], out=tmp_path / "out")
     assert [source.name for source in found] == ["a", "locked"]
     assert found[1].identity()["files"] == 0
     (tmp_path / "s" / "locked").chmod(0o700)
@@ -157,15 +157,15 @@ def test_a_loop_of_links_ends(tmp_path: Path) -> None:
 
 def test_results_inside_a_source_are_not_read_again(tmp_path: Path) -> None:
     touch(tmp_path, "s/a.mp4", "s/out/a/overlay.mp4")
-    found = find_sources([tmp_path / "s"], leave_out=tmp_path / "s" / "out")
+    found = find_sources([tmp_path / "s"], out=tmp_path / "s" / "out")
     assert [source.name for source in found] == ["a"]
     with pytest.raises(UsageError, match=r"no video and no picture in .*s, the results' folder .*s left out"):
-        find_sources([tmp_path / "s"], leave_out=tmp_path / "s")
+        find_sources([tmp_path / "s"], out=tmp_path / "s")
 
 
 def test_hidden_files_are_passed_over(tmp_path: Path) -> None:
     touch(tmp_path, "s/a.mp4", "s/._a.mp4", "s/.cache/b.mp4", "s/p/a.png", "s/p/._a.png")
-    found = find_sources([tmp_path / "s"], leave_out=tmp_path / "out")
+    found = find_sources([tmp_path / "s"], out=tmp_path / "out")
     assert [source.name for source in found] == ["a", "p"]
     assert [path.name for path in found[1].pictures] == ["a.png"]
 

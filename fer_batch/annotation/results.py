@@ -1,0 +1,54 @@
+"""Folders of results: what `annotate` writes into one, and what else lies there."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from fer_batch.errors import InputError
+from fer_batch.storage import read_json
+
+_WRITTEN = frozenset(
+    {
+        "faces.csv",
+        "faces.parquet",
+        "frames.csv",
+        "frames.parquet",
+        "manifest.json",
+        "overlay",
+        "overlay.mp4",
+    }
+)
+"""What may lie in a folder of results. It goes when the source is done again."""
+
+
+def manifest_of(folder: Path) -> Path:
+    """The file that says what a folder's results are, and what they were made from."""
+    return folder / "manifest.json"
+
+
+def has_tables(folder: Path) -> bool:
+    """Whether there are results, and not only the reason why there are none."""
+    return (folder / "faces.parquet").is_file()
+
+
+def read_manifest(folder: Path) -> dict[str, Any] | None:
+    """What is known of a folder's results; None where they are none of `annotate`'s, or damaged."""
+    try:
+        manifest = read_json(manifest_of(folder))
+        whole = isinstance(manifest["made_from"]["source"]["path"], str) and manifest["summary"]["source"]
+    except (InputError, KeyError, TypeError):
+        return None
+    return manifest if whole else None
+
+
+def strangers(folder: Path) -> list[str]:
+    """Names of what `annotate` did not write there, hidden files left out; a file is its own stranger."""
+    if not os.path.lexists(folder):
+        return []
+    try:
+        names = [path.name for path in folder.iterdir()]
+    except OSError:
+        return [folder.name]
+    return sorted(name for name in names if name not in _WRITTEN and not name.startswith("."))

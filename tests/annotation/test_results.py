@@ -1,0 +1,172 @@
+"""Whose a folder of results is: nothing that `annotate` did not write is lost, and no result unasked."""
+
+from __future__ import annotations
+
+import csv
+import os
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from videos import encode, moving_face, portrait
+
+from fer_batch.annotation import annotate
+from fer_batch.annotation.results import has_tables, strangers
+from fer_batch.engine.due import Due
+from fer_batch.errors import UsageError
+from fer_batch.settings import AnnotateSettings, PrivacySettings, QualitySettings, SamplingSettings
+from fer_batch.storage import read_json
+
+
+def clip(path: Path, frames: int = 4) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return encode(path, moving_face(frames))
+
+
+def summary(out: Path) -> dict[str, dict[str, str]]:
+    with (out / "summary.csv").open(newline="") as stream:
+        return {row["source"]: row for row in csv.DictReader(stream)}
+
+
+def test_pictures_that_lie_where_their_results_would_stay(tmp_path: Path) -> None:
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    cv2.imwrite(str(photos / "a.png"), cv2.cvtColor(portrait(), cv2.COLOR_RGB2BGR))
+    before = (photos / "a.png").read_bytes()
+    (row,) = annotate([photos], tmp_path).rows
+    assert row["source"].startswith("photos-")
+    assert has_tables(tmp_path / row["source"])
+    assert [path.name for path in photos.iterdir()] == ["a.png"]
+    assert (photos / "a.png").read_bytes() == before
+    assert annotate([photos], tmp_path).due == {row["source"]: Due.FINISHED}
+
+
+def test_what_was_laid_beside_results_is_not_written_over(tmp_path: Path) -> None:
+    video = clip(tmp_path / "cam.mp4")
+    annotate([video], tmp_path / "out")
+    notes = tmp_path / "out" / "cam" / "notes.txt"
+    notes.write_text("seen by Ann")
+    assert strangers(notes.parent) == ["notes.txt"]
+    assert annotate([video], tmp_path / "out").due == {"cam": Due.FINISHED}
+    for dry_run in (True, False):
+        with pytest.raises(UsageError, match=r"cam is to be written anew, and holds notes\.txt"):
+            annotate([video], tmp_path / "out", AnnotateSettings(overlay=True), dry_run=dry_run)
+    assert notes.read_text() == "seen by Ann"
+
+
+def test_results_outlive_a_run_that_fails(tmp_path: Path) -> None:
+    video, away = clip(tmp_path / "cam.mp4"), tmp_path / "away"
+    annotate([video], tmp_path / "out")
+    before = (tmp_path / "out" / "cam" / "faces.csv").read_bytes()
+    video.rename(away)
+    video.write_bytes(b"half of a copy")
+    (row,) = annotate([video], tmp_path / "out").rows
+    assert (row["status"], row["source"]) == ("failed", "cam")
+    assert "the results of an earlier run are still in its folder" in row["reason"]
+    assert summary(tmp_path / "out")["cam"]["status"] == "failed"
+    assert (tmp_path / "out" / "cam" / "faces.csv").read_bytes() == before
+    away.replace(video)
+    again = annotate([video], tmp_path / "out")
+    assert again.due == {"cam": Due.FINISHED}
+    assert summary(tmp_path / "out")["cam"]["status"] == "ok"
+    nothing = AnnotateSettings(sampling=SamplingSettings(start_s=100))
+    assert annotate([video], tmp_path / "out", nothing).troubled
+    assert (tmp_path / "out" / "cam" / "faces.csv").read_bytes() == before
+
+
+def test_sources_of_one_name_from_two_calls_both_have_results(tmp_path: Path) -> None:
+    monday, tuesday = clip(tmp_path / "monday" / "cam.mp4", 3), clip(tmp_path / "tuesday" / "cam.mp4", 5)
+    annotate([monday], tmp_path / "out")
+    (row,) = annotate([tuesday.parent], tmp_path / "out").rows
+    assert row["source"].startswith("cam-")
+    frames = {name: row["frames"] for name, row in summary(tmp_path / "out").items()}
+    assert frames == {"cam": "3", row["source"]: "5"}
+    both = annotate([tmp_path / "monday", tmp_path / "tuesday"], tmp_path / "out")
+    assert both.due == {"cam": Due.FINISHED, row["source"]: Due.FINISHED}
+
+
+def test_a_new_neighbour_of_the_same_name_leaves_results_where_they_are(tmp_path: Path) -> None:
+    clip(tmp_path / "in" / "cam.mp4", 3)
+    annotate([tmp_path / "in"], tmp_path / "out")
+    clip(tmp_path / "in" / "cam.mkv", 5)
+    due = annotate([tmp_path / "in"], tmp_path / "out").due
+    assert due.pop("cam") is Due.FINISHED
+    assert list(due.values()) == [Due.NEW]
+    assert len(summary(tmp_path / "out")) == 2
+
+
+def test_a_file_that_was_moved_or_made_anew_keeps_its_folder(tmp_path: Path) -> None:
+    video = clip(tmp_path / "cam.mp4")
+    annotate([video], tmp_path / "out")
+    (tmp_path / "archive").mkdir()
+    moved = video.rename(tmp_path / "archive" / "cam.mp4")
+    assert annotate([moved], tmp_path / "out").due == {"cam": Due.CHANGED}
+    clip(moved, 6)
+    assert annotate([moved], tmp_path / "out").due == {"cam": Due.CHANGED}
+    assert [row["frames"] for row in summary(tmp_path / "out").values()] == ["6"]
+
+
+@pytest.mark.parametrize("text", ['{"name": "app"}', "[1, 2]", '{"status": "ok", "made', ""])
+def test_manifests_of_other_programs_are_none_of_its_business(tmp_path: Path, text: str) -> None:
+    video = clip(tmp_path / "cam.mp4")
+    theirs = tmp_path / "out" / "web" / "manifest.json"
+    theirs.parent.mkdir(parents=True)
+    theirs.write_text(text)
+    annotate([video], tmp_path / "out")
+    assert list(summary(tmp_path / "out")) == ["cam"]
+    assert theirs.read_text() == text
+
+
+def test_a_damaged_manifest_has_its_source_done_again(tmp_path: Path) -> None:
+    video = clip(tmp_path / "cam.mp4")
+    annotate([video], tmp_path / "out")
+    (tmp_path / "out" / "cam" / "manifest.json").write_text("{")
+    assert annotate([video], tmp_path / "out").due == {"cam": Due.NEW}
+    assert read_json(tmp_path / "out" / "cam" / "manifest.json")["status"] == "ok"
+
+
+def test_a_later_purpose_is_stated_too(tmp_path: Path) -> None:
+    video = clip(tmp_path / "cam.mp4")
+    annotate([video], tmp_path / "out", AnnotateSettings(privacy=PrivacySettings(purpose="a trial")))
+    manifest = tmp_path / "out" / "cam" / "manifest.json"
+    before = read_json(manifest)
+    due = annotate(
+        [video], tmp_path / "out", AnnotateSettings(privacy=PrivacySettings(purpose="study 7"))
+    ).due
+    assert due == {"cam": Due.FINISHED}
+    assert read_json(manifest) == before | {"purpose": "study 7"}
+    annotate([video], tmp_path / "out")
+    assert read_json(manifest)["purpose"] == "study 7"
+
+
+def test_faces_whose_expression_is_left_empty_agree_with_nobody(tmp_path: Path) -> None:
+    folder = tmp_path / "set" / "happy"
+    folder.mkdir(parents=True)
+    cv2.imwrite(str(folder / "a.png"), cv2.cvtColor(portrait(), cv2.COLOR_RGB2BGR))
+    sure = AnnotateSettings(quality=QualitySettings(min_confidence=1.0))
+    result = annotate([tmp_path / "set"], tmp_path / "out", sure)
+    assert result.agreement is None
+    assert [row["uncertain"] for row in result.rows] == [1]
+
+
+def test_an_overlay_that_no_video_can_hold_costs_no_table_and_no_other_source(tmp_path: Path) -> None:
+    wide = np.full((32, 17_000, 3), 120, np.uint8)  # H.264 ends at 16,384
+    (tmp_path / "in").mkdir()
+    encode(tmp_path / "in" / "a.mkv", [wide] * 2, codec="ffv1", pix_fmt="bgr0")
+    clip(tmp_path / "in" / "b.mp4")
+    result = annotate([tmp_path / "in"], tmp_path / "out", AnnotateSettings(overlay=True))
+    assert [(row["source"], row["status"]) for row in result.rows] == [("a", "partial"), ("b", "ok")]
+    assert "the overlay cannot be encoded" in result.rows[0]["reason"]
+    names = sorted(path.name for path in (tmp_path / "out" / "a").iterdir())
+    assert names == ["faces.csv", "faces.parquet", "frames.csv", "frames.parquet", "manifest.json"]
+    assert (tmp_path / "out" / "b" / "overlay.mp4").is_file()
+
+
+def test_names_that_cannot_be(tmp_path: Path) -> None:
+    video = clip(tmp_path / "cam.mp4")
+    with pytest.raises(UsageError, match="empty text"):
+        annotate([""], tmp_path / "out")
+    with pytest.raises(UsageError, match="b%E9"):
+        annotate([video], os.fsdecode(os.fsencode(tmp_path) + b"/b\xe9"))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["cam.mp4"]
