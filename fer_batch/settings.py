@@ -240,7 +240,8 @@ class DetectionSettings(Settings):
     min_face: Annotated[float, Ge(8), Lt(math.inf)] = 96.0
     """Height, in pixels of the frame, of the smallest face that must be found where `size` is `auto`."""
     every: Count = 1
-    """Search one sampled frame out of so many; between them, faces are where their track was going."""
+    """Search one sampled frame out of so many, and the first after a cut or a gap; between them, faces are
+    where their track was going."""
 
 
 @dataclass(frozen=True)

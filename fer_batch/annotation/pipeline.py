@@ -105,9 +105,7 @@ def _read(
             return stack.enter_context(closing(stage))
 
         frames = read_frames(source, settings.sampling, report, before.position if before else None)
-        marked = enter(
-            ahead(mark(frames, settings, number, before.thumbnail if before else None), _DECODED_AHEAD)
-        )
+        marked = enter(ahead(mark(frames, settings, before), _DECODED_AHEAD))
         batches = in_batches(marked, searched)
         detected = enter(ordered_map(pool, Detecting(detector), batches, 2 * threads))
         tracked = follow(one_by_one(detected), tracker if source.kind == "video" else None)

@@ -48,7 +48,7 @@ from fer_batch.storage import (
 _UNFINISHED = {".begun", ".partial"}
 """How folders end in which work is under way."""
 
-RESULTS_VERSION = 3
+RESULTS_VERSION = 4
 """Raised when the same input would give other results, so that finished sources are done again."""
 
 _log = logging.getLogger(__name__)

@@ -22,6 +22,7 @@ from fer_batch.annotation.frames import (
     MarkedFrame,
     TrackedFrame,
 )
+from fer_batch.annotation.parts import Resume
 from fer_batch.annotation.scenes import is_cut, thumbnail
 from fer_batch.annotation.track import Tracker
 from fer_batch.inference.classifier import Classifies
@@ -40,24 +41,25 @@ that goes on behind a part has the batches, and so the last digits, of one that 
 def mark(
     frames: Generator[Frame, None, None],
     settings: AnnotateSettings,
-    number: int = 0,
-    before: NDArray[np.uint8] | None = None,
+    resume: Resume | None = None,
 ) -> Generator[MarkedFrame, None, None]:
     """Blacken what must not be seen, number frames, find cuts, and say which are searched for faces.
 
     Args:
         frames: in order; those of videos have times. Closed at the end.
-        settings: masks, and how many frames are searched; the first of each scene is besides.
-        number: of the first of these frames among all.
-        before: thumbnail of the frame before them.
+        settings: masks, and how many frames are searched; besides, the first of each scene is, and the first
+            after a gap that no track outlives.
+        resume: what is known of the frames before them.
     """
     with closing(frames):
-        yield from _marked(frames, settings, number, before)
+        yield from _marked(frames, settings, resume)
 
 
 def _marked(
-    frames: Iterable[Frame], settings: AnnotateSettings, number: int, before: NDArray[np.uint8] | None
+    frames: Iterable[Frame], settings: AnnotateSettings, resume: Resume | None
 ) -> Iterator[MarkedFrame]:
+    number, before = (resume.number, resume.thumbnail) if resume else (0, None)
+    last_s = resume.position.time_s if resume else None
     for frame in frames:
         seen, picture = before, frame.picture
         if picture is not None and settings.privacy.masks:
@@ -69,8 +71,10 @@ def _marked(
         if picture is not None and frame.time_s is not None:
             seen = thumbnail(picture)
         cut = before is not None and seen is not None and is_cut(before, seen)
-        yield MarkedFrame(frame, number, cut, cut or number % settings.detection.every == 0, seen)
-        before, number = seen, number + 1
+        gap_s = 0.0 if frame.time_s is None or last_s is None else frame.time_s - last_s
+        lost = cut or gap_s > settings.tracking.max_gap_s
+        yield MarkedFrame(frame, number, cut, lost or number % settings.detection.every == 0, seen)
+        before, number, last_s = seen, number + 1, frame.time_s
 
 
 @dataclass(frozen=True)

@@ -230,6 +230,17 @@ def test_the_overlay_has_every_frame_at_its_time(done: AnnotateResult) -> None:
     assert len(list((done.out / "stills" / "overlay").iterdir())) == 3
 
 
+def test_the_first_frame_after_a_long_gap_is_searched(tmp_path: Path) -> None:
+    times = [*np.arange(6) / 25, *(10 + np.arange(6) / 25)]
+    video = encode(tmp_path / "gap.mkv", moving_face(12), times=times)
+    every = AnnotateSettings(detection=DetectionSettings(every=5))
+    annotate([video], tmp_path / "out", every)
+    faces = pq.read_table(tmp_path / "out" / "gap" / "faces.parquet").to_pydict()
+    assert faces["frame"] == list(range(12))
+    searched = [frame for frame, score in zip(faces["frame"], faces["detection_score"], strict=True) if score]
+    assert searched == [0, 5, 6, 10]
+
+
 def test_a_second_run_does_nothing(done: AnnotateResult, footage: Path) -> None:
     before = {path: path.stat().st_mtime_ns for path in done.out.rglob("*.parquet")}
     again = annotate([footage], done.out, AnnotateSettings(overlay=True))
