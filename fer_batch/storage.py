@@ -53,7 +53,11 @@ _PROBABILITIES = tuple(
 )
 
 DATASET_COLUMNS: tuple[Column, ...] = (
-    Column("id", pa.string(), "name of the picture, unique in the data set; its file is `{id}.png`"),
+    Column(
+        "id",
+        pa.string(),
+        "name of the picture, unique in the data set; its file is `{id}.png`, or `{id}.jpg`",
+    ),
     Column("row", pa.int64(), "row of the source file, 0-based, header not counted"),
     Column("split", pa.string(), "`train`, `val` or `test`"),
     Column("label", pa.int64(), "expression, 0–6 in the order of `Emotion`; null where the source has none"),
@@ -375,6 +379,12 @@ def _replaceable(path: Path) -> Path:
         OutputError: another cannot take its place.
     """
     real = Path(os.path.realpath(path))
+    try:
+        str(real).encode()
+    except UnicodeEncodeError:
+        # Arrow takes paths as text only, and OpenCV crashes at others.
+        named = os.fsencode(path).decode(errors="replace")
+        raise OutputError(f"cannot write {named}: its path is no UTF-8; choose another") from None
     if real == Path.cwd():
         raise OutputError(f"cannot write {path}: it is the folder you are in; name one inside it")
     if os.path.ismount(real):

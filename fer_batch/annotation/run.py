@@ -21,7 +21,7 @@ import pyarrow.csv
 from fer_batch.annotation.labels import Labels, count_agreement, read_labels
 from fer_batch.annotation.pipeline import run_stages
 from fer_batch.annotation.results import has_tables, manifest_of, read_manifest, strangers
-from fer_batch.annotation.sources import Source, find_sources, readable
+from fer_batch.annotation.sources import Source, find_sources
 from fer_batch.annotation.write import Totals
 from fer_batch.emotions import LABELS
 from fer_batch.engine.due import FAILED, OK, PARTIAL, Due, judge
@@ -161,8 +161,6 @@ def annotate(
     if todo.workers < 1:
         raise UsageError(f"workers is {todo.workers}, must be at least 1")
     out = Path(out)
-    if readable(out) != str(out):
-        raise UsageError(f"--out is {readable(out)}: Arrow writes only where the path is text on one line")
     found = find_sources([sources] if isinstance(sources, str | Path) else sources, out=out)
     known = read_labels(Path(labels)) if labels else Labels()
     jobs = _jobs(found, out, settings, models, workers=min(todo.workers, len(found)))

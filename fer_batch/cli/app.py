@@ -68,5 +68,5 @@ def main() -> None:
         sys.exit(UsageError.exit_code)
     except SystemExit as done:  # Typer turns Ctrl-C into this, and says nothing
         if done.code == EXIT_INTERRUPTED:
-            typer.echo("fer-batch: interrupted; what was finished is kept", err=True)
+            typer.echo("fer-batch: interrupted; the same command goes on, or begins again", err=True)
         raise

@@ -39,7 +39,10 @@ def prepare(
     strict: Annotated[bool, typer.Option("--strict", help="Exit with 3 where rows were rejected.")] = False,
     overwrite: Annotated[
         bool,
-        typer.Option("--overwrite", help="Replace a dataset folder of another source or other settings."),
+        typer.Option(
+            "--overwrite",
+            help="Replace a dataset folder of another source or settings, or that lacks files.",
+        ),
     ] = False,
     as_json: JsonOption = False,
     quiet: QuietOption = False,

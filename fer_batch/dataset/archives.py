@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import lzma
 import tarfile
 import zipfile
 import zlib
@@ -13,7 +14,11 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import IO, cast
 
+from fer_batch.dataset.names import as_text
 from fer_batch.errors import DatasetFormatError, InputError
+
+_PIECE = 1 << 20  # bytes
+_DAMAGE = (zipfile.BadZipFile, tarfile.TarError, gzip.BadGzipFile, zlib.error, lzma.LZMAError, EOFError)
 
 
 @dataclass(frozen=True)
@@ -21,7 +26,7 @@ class CsvFile:
     """A CSV file that can be opened, whatever it is packed in.
 
     Attributes:
-        name: its own name, such as `fer2013.csv`.
+        name: its own name, such as `fer2013.csv`, as valid text.
         container: the file on the disk: itself, or the archive it is in.
         size: its unpacked size in bytes; None where that is unknown.
         opener: opens it for reading bytes.
@@ -49,7 +54,11 @@ def reading(path: Path) -> Iterator[None]:
     """Turn every way in which a file or archive refuses to be read into an error that names it."""
     try:
         yield
-    except (zipfile.BadZipFile, tarfile.TarError, gzip.BadGzipFile, zlib.error, EOFError) as error:
+    except NotImplementedError as error:  # of zipfile: deflate64, which Windows writes, and rarer ones
+        raise DatasetFormatError(
+            f"{path} is packed in a way that cannot be read here ({error}); unpack it yourself"
+        ) from error
+    except _DAMAGE as error:
         raise DatasetFormatError(
             f"{path} is damaged or incomplete ({error}); download it again or unpack it yourself"
         ) from error
@@ -71,17 +80,36 @@ def find_csv_files(path: Path) -> list[CsvFile]:
     with reading(path):
         if path.is_dir():
             found = [
-                file for child in path.glob("*.csv") if child.is_file() for file in find_csv_files(child)
+                file
+                for child in path.iterdir()
+                if _is_csv(child.name) and child.is_file()
+                for file in find_csv_files(child)
             ]
         elif zipfile.is_zipfile(path):
             found = list(_in_zip(path))
         elif tarfile.is_tarfile(path):
             found = list(_in_tar(path))
         elif _is_gzip(path):
-            found = [CsvFile(path.name.removesuffix(".gz"), path, None, partial(_open_gzip, path))]
+            name = as_text(path.name.removesuffix(".gz"))
+            found = [CsvFile(name, path, None, partial(_open_gzip, path))]
         else:
-            found = [CsvFile(path.name, path, path.stat().st_size, partial(path.open, "rb"))]
+            found = [CsvFile(as_text(path.name), path, path.stat().st_size, partial(path.open, "rb"))]
     return sorted(found, key=lambda file: file.name)
+
+
+def member_names(path: Path) -> list[str]:
+    """The names of everything in a zip or tar archive.
+
+    Raises:
+        InputError: the archive cannot be read.
+        DatasetFormatError: it is damaged.
+    """
+    with reading(path):
+        if zipfile.is_zipfile(path):
+            with zipfile.ZipFile(path) as archive:
+                return archive.namelist()
+        with tarfile.open(path) as archive:
+            return archive.getnames()
 
 
 def _in_zip(path: Path) -> Iterator[CsvFile]:
@@ -99,7 +127,7 @@ def _in_tar(path: Path) -> Iterator[CsvFile]:
     with tarfile.open(path) as archive:
         for member in archive:
             if member.isfile() and _is_csv(member.name):
-                name = PurePosixPath(member.name).name
+                name = as_text(PurePosixPath(member.name).name)
                 yield CsvFile(name, path, member.size, partial(_open_in_tar, path, member.name))
 
 
@@ -132,3 +160,9 @@ def _open_in_tar(path: Path, member: str) -> Iterator[IO[bytes]]:
             raise DatasetFormatError(f"{path}: {member} has no content of its own")
         with stream:
             yield stream
+            whole = not stream.read(1)
+        if whole and archive.fileobj is not None:
+            # The checksum stands at the end of the compressed stream, and tarfile stops before it. Who
+            # has read no more than a header does not wait for it.
+            while archive.fileobj.read(_PIECE):
+                pass

@@ -30,7 +30,7 @@ class Split:
     """The labelled pictures of one split; every field has the same N entries, in the same order.
 
     Attributes:
-        name: `train`, `val` or `test`; for class folders the name of the folder.
+        name: `train`, `val` or `test`; for class folders without splits the name of the folder.
         ids: names of the pictures, unique in the split.
         images: uint8 [N, H, W], gray, 0–255.
         labels: int64 [N], 0–6 in the order of `Emotion`.
@@ -111,7 +111,9 @@ def open_table(path: Path, columns: Sequence[str]) -> Iterator[pq.ParquetFile]:
         raise DatasetFormatError(f"{path} is damaged or not Parquet: {error}; run prepare again") from error
 
 
-def load_class_folders(folder: Path, size: int) -> tuple[Split, tuple[Unreadable, ...]]:
+def load_class_folders(
+    folder: Path, size: int, split: str | None = None
+) -> tuple[Split, tuple[Unreadable, ...]]:
     """Load every picture under folders named after expressions, as gray, resized to a square.
 
     Both `folder/{class}/...` and `folder/{split}/{class}/...` are read; class names may be any that
@@ -121,6 +123,7 @@ def load_class_folders(folder: Path, size: int) -> tuple[Split, tuple[Unreadable
     Args:
         folder: the folder of class folders.
         size: height and width of the arrays, in pixels.
+        split: `train`, `val` or `test`, of a folder of splits; None reads all that is there.
 
     Returns:
         The pictures, in the order of their paths, and what was left out. Ids are paths relative to
@@ -136,20 +139,24 @@ def load_class_folders(folder: Path, size: int) -> tuple[Split, tuple[Unreadable
     sha256: list[str] = []
     unreadable: list[Unreadable] = []
     for picture in find_pictures(folder):
+        if split is not None and picture.split != split:
+            continue
         try:
             label, image = read_picture(folder, picture)
         except ValueError as error:
-            unreadable.append(Unreadable(picture.path, str(error)))
+            unreadable.append(Unreadable(picture.name, str(error)))
             continue
-        ids.append(picture.path)
+        ids.append(picture.name)
         images.append(resize(image, size))
         labels.append(int(label))
         sha256.append(pixel_sha256(image))
     if not images:
         first = f"; the first: {unreadable[0].path}: {unreadable[0].reason}" if unreadable else ""
-        raise DatasetFormatError(f"{folder} has class folders, but no picture that can be read{first}")
-    split = Split(folder.resolve().name, ids, np.stack(images), np.array(labels, np.int64), None, sha256)
-    return split, tuple(unreadable)
+        which = f" of {split}" if split else ""
+        raise DatasetFormatError(f"{folder} has class folders, but no picture{which} that can be read{first}")
+    name = split or folder.resolve().name
+    arrays = Split(name, ids, np.stack(images), np.array(labels, np.int64), None, sha256)
+    return arrays, tuple(unreadable)
 
 
 def fingerprint(splits: Iterable[Split]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,8 +11,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from fer_batch.dataset.archives import reading
 from fer_batch.dataset.images import SIDE, decode_gray, pixel_sha256, resize
+from fer_batch.dataset.names import as_text
 from fer_batch.dataset.samples import Sample, attempt
 from fer_batch.emotions import LABELS, Emotion
 from fer_batch.errors import DatasetFormatError, InputError
@@ -48,10 +49,21 @@ class Picture:
     class_name: str
     label: Emotion | None
 
+    @property
+    def name(self) -> str:
+        """The path as valid text, for tables and lists."""
+        return as_text(self.path)
+
 
 def has_class_folders(folder: Path) -> bool:
     """Whether `folder` holds class folders, directly or under folders named after splits."""
-    return any(_label(child.name) is not None for _, parent in _parents(folder) for child in _folders(parent))
+    return bool(_classes(folder)) or any(_classes(parent) for _, parent in _split_folders(folder))
+
+
+def split_names(folder: Path) -> tuple[str, ...]:
+    """The splits that `folder` has folders of class folders for, sorted; none where there are no such."""
+    found = _split_folders(folder) if folder.is_dir() else []
+    return tuple(sorted({split for split, parent in found if _classes(parent)}))
 
 
 def find_pictures(folder: Path) -> Iterator[Picture]:
@@ -62,7 +74,8 @@ def find_pictures(folder: Path) -> Iterator[Picture]:
 
     Raises:
         InputError: the folder does not exist.
-        DatasetFormatError: no folder in it is named after an expression.
+        DatasetFormatError: no folder in it is named after an expression, or some are beside folders of
+            splits that hold such folders too.
     """
     if not folder.is_dir():
         raise InputError(f"{folder} is not a folder")
@@ -75,7 +88,9 @@ def find_pictures(folder: Path) -> Iterator[Picture]:
         for class_folder in _folders(parent):
             label = _label(class_folder.name)
             for path in sorted(class_folder.rglob("*")):
-                if path.suffix.lower() in PICTURE_SUFFIXES and not path.name.startswith("."):
+                inside = path.relative_to(class_folder).parts
+                hidden = any(part.startswith(".") for part in inside)
+                if path.suffix.lower() in PICTURE_SUFFIXES and not hidden:
                     yield Picture(path.relative_to(folder).as_posix(), split, class_folder.name, label)
 
 
@@ -86,7 +101,7 @@ def read_picture(folder: Path, picture: Picture) -> tuple[Emotion, NDArray[np.ui
         ValueError: its folder names no expression, or it cannot be read or decoded.
     """
     if picture.label is None:
-        raise ValueError(f"the folder name {picture.class_name!r} is none of {', '.join(LABELS)}")
+        raise ValueError(f"the folder name {as_text(picture.class_name)!r} is none of {', '.join(LABELS)}")
     return picture.label, decode_gray(read_bytes(folder / picture.path))
 
 
@@ -103,13 +118,35 @@ def read_bytes(path: Path) -> bytes:
 
 
 def _parents(folder: Path) -> list[tuple[str, Path]]:
-    """The folders that hold class folders, each with its split."""
-    splits = [
+    """The folders that hold class folders, each with its split.
+
+    Raises:
+        DatasetFormatError: they are both `folder` and folders of splits in it.
+    """
+    splits = _split_folders(folder)
+    used = [parent.name for _, parent in splits if _classes(parent)]
+    if not used:  # a folder `test` without any is no split
+        return [("train", folder)]
+    if classes := _classes(folder):
+        raise DatasetFormatError(
+            f"{folder} holds class folders ({', '.join(classes)}) beside splits that hold class folders too "
+            f"({', '.join(used)}); move all of them into splits, or name the folder of one split"
+        )
+    return splits
+
+
+def _split_folders(folder: Path) -> list[tuple[str, Path]]:
+    """The folders in `folder` that are named after splits, each with its split."""
+    return [
         (_SPLIT_FOLDERS[child.name.lower()], child)
         for child in _folders(folder)
         if child.name.lower() in _SPLIT_FOLDERS
     ]
-    return splits or [("train", folder)]
+
+
+def _classes(folder: Path) -> list[str]:
+    """The names of the folders in `folder` that are named after expressions."""
+    return [child.name for child in _folders(folder) if _label(child.name) is not None]
 
 
 def _folders(folder: Path) -> list[Path]:
@@ -142,8 +179,8 @@ class PictureFile:
 
     @property
     def file(self) -> str:
-        """Path in the source folder."""
-        return self.picture.path
+        """Path in the source folder, as valid text."""
+        return self.picture.name
 
     def load(self) -> Sample:
         """Read the picture; see `Item.load`."""
@@ -170,11 +207,14 @@ class FolderSource:
         return len(self.pictures)
 
     def sha256(self) -> str:
-        """See `Source.sha256`."""
+        """See `Source.sha256`; `-` stands for the sum of a picture that cannot be read."""
         digest = hashlib.sha256()
         for picture in self.pictures:
-            with reading(self.path / picture.path):
-                digest.update(f"{file_sha256(self.path / picture.path)}  {picture.path}\n".encode())
+            try:
+                content = file_sha256(self.path / picture.path)
+            except OSError:  # it is rejected when its turn comes
+                content = "-"
+            digest.update(content.encode() + b"  " + os.fsencode(picture.path) + b"\n")
         return digest.hexdigest()
 
     def items(self) -> Iterator[PictureFile]:

@@ -172,7 +172,7 @@ def choose_files(path: Path, candidates: list[CsvFile]) -> CsvSource:
 def _only(path: Path, files: list[CsvFile]) -> CsvFile:
     for name in ("fer2013.csv", "icml_face_data.csv"):
         for file in files:
-            if file.name == name:
+            if file.name.lower() == name:
                 return file
     if len(files) > 1:
         names = ", ".join(file.name for file in files)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +16,8 @@ from fer_batch.dataset.dialects import USAGE_SPLITS
 from fer_batch.emotions import Emotion
 from fer_batch.errors import DatasetFormatError
 from fer_batch.storage import VOTES
+
+_NAME = "image name"
 
 _IN_EMOTION_ORDER = {
     Emotion.ANGRY: "anger",
@@ -56,47 +59,50 @@ class Votes:
 
     Attributes:
         line: its line in the file, from 1, header included.
+        name: its `Image name`; empty where it has none.
         split: the split its `Usage` stands for.
         counts: ten counts in the order of `storage.VOTES`.
     """
 
     line: int
+    name: str
     split: str
     counts: tuple[int, ...]
 
 
-def read_votes(path: Path) -> Iterator[Votes]:
-    """The rows of a FER+ file (`fer2013new.csv`: `Usage,Image name,neutral,...,NF`), one by one.
+def read_votes(path: Path) -> list[Votes]:
+    """The rows of a FER+ file (`fer2013new.csv`: `Usage,Image name,neutral,...,NF`).
 
     Raises:
         InputError: the file cannot be read.
-        DatasetFormatError: it is no FER+ file, or a row of it is damaged: as it is joined by
-            row, nothing after a damaged row could be trusted.
+        DatasetFormatError: it is no FER+ file, its rows are in another order, or one is damaged: as
+            it is joined by row, nothing after such a row could be trusted.
     """
     with reading(path), path.open(encoding="utf-8-sig", errors="backslashreplace", newline="") as stream:
         rows = csv.reader(stream)
         try:
-            places = _places(path, next(rows, []))
-            for fields in rows:
-                if fields:
-                    yield _votes(path, rows.line_num, fields, places)
+            header = [name.strip().lower() for name in next(rows, [])]
+            places = _places(path, header)
+            name_place = header.index(_NAME) if _NAME in header else None
+            votes = [_votes(path, rows.line_num, fields, places, name_place) for fields in rows if fields]
         except csv.Error as error:
             raise DatasetFormatError(f"{path} line {rows.line_num}: {error}") from error
+    _check_order(path, votes)
+    return votes
 
 
 def _places(path: Path, header: list[str]) -> list[int]:
-    names = [name.strip().lower() for name in header]
     columns = ("usage", *VOTES)
-    missing = [name for name in columns if name not in names]
+    missing = [name for name in columns if name not in header]
     if missing:
         raise DatasetFormatError(
             f"{path} is not a FER+ file: it has no column {', '.join(missing)}; "
             f"expected the columns of fer2013new.csv: Usage, Image name, {', '.join(VOTES)}"
         )
-    return [names.index(name) for name in columns]
+    return [header.index(name) for name in columns]
 
 
-def _votes(path: Path, line: int, fields: list[str], places: list[int]) -> Votes:
+def _votes(path: Path, line: int, fields: list[str], places: list[int], name_place: int | None) -> Votes:
     if len(fields) <= max(places):
         raise DatasetFormatError(f"{path} line {line}: {len(fields)} fields, expected {max(places) + 1}")
     usage, *counts = (fields[place].strip() for place in places)
@@ -104,7 +110,29 @@ def _votes(path: Path, line: int, fields: list[str], places: list[int]) -> Votes
         raise DatasetFormatError(f"{path} line {line}: unknown Usage {usage[:20]!r}")
     if not all(count.isascii() and count.isdigit() and len(count) <= 3 for count in counts):
         raise DatasetFormatError(f"{path} line {line}: votes {', '.join(counts)[:80]!r}, expected ten counts")
-    return Votes(line, USAGE_SPLITS[usage], tuple(int(count) for count in counts))
+    name = "" if name_place is None or name_place >= len(fields) else fields[name_place].strip()
+    return Votes(line, name, USAGE_SPLITS[usage], tuple(int(count) for count in counts))
+
+
+def _check_order(path: Path, votes: Iterable[Votes]) -> None:
+    """Refuse a file that was sorted or shuffled: `Usage` alone is the same for thousands of rows.
+
+    Raises:
+        DatasetFormatError: names do not ascend.
+    """
+    # Rows of no face have no name or, a few of them, the name and the votes of another row: a name that
+    # stands twice tells nothing.
+    times = Counter(row.name for row in votes)
+    before = ""
+    for row in votes:
+        if times[row.name] > 1 or not row.name:
+            continue
+        if row.name < before:
+            raise DatasetFormatError(
+                f"{path} line {row.line}: the Image name {row.name[:40]!r} comes after {before[:40]!r}; "
+                "votes are joined by row, so use fer2013new.csv in the order in which it is published"
+            )
+        before = row.name
 
 
 def crowd_majority(votes: NDArray[np.int64]) -> NDArray[np.int64]:

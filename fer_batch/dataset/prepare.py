@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
+import os
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from itertools import islice
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
-from fer_batch.dataset.archives import find_csv_files, reading
-from fer_batch.dataset.class_folders import FolderSource, find_pictures, has_class_folders
+from fer_batch.dataset.archives import find_csv_files, member_names, reading
+from fer_batch.dataset.class_folders import (
+    PICTURE_SUFFIXES,
+    FolderSource,
+    find_pictures,
+    has_class_folders,
+)
 from fer_batch.dataset.csv_source import choose_files
 from fer_batch.dataset.dialects import SPLITS
 from fer_batch.dataset.ferplus import read_votes
+from fer_batch.dataset.names import as_text
 from fer_batch.dataset.published import published_counts
 from fer_batch.dataset.samples import ItemT, Source
-from fer_batch.dataset.writer import Accepted, Rejected, Tables, write_picture
+from fer_batch.dataset.writer import PICTURES, REJECTED, Accepted, Rejected, Tables, find_lost, write_picture
 from fer_batch.emotions import LABELS
 from fer_batch.errors import DatasetFormatError, InputError, UsageError
 from fer_batch.progress import Progress, silent
@@ -28,6 +36,17 @@ MANIFEST = "dataset.json"
 KIND = "fer-batch dataset"
 RESULTS_VERSION = 1
 """Raised when the same source and settings give other pictures or tables, not with every release."""
+
+_PARTS = frozenset(
+    {
+        MANIFEST,
+        PICTURES,
+        REJECTED,
+        *(f"{split}.parquet" for split in SPLITS),
+        *("quality.parquet", "audit.html", "dropped.csv"),  # of `filter`; of no use without the rest
+    }
+)
+"""What a dataset folder consists of. It goes when another takes its place."""
 
 _WORKERS = 2  # decoding text holds Python's lock; encoding and writing files do not: more gain nothing
 _CHUNK = 100  # rows a task: large beside the cost of handing one over, small beside memory
@@ -76,15 +95,17 @@ def prepare(
         out: the dataset folder to write.
         settings: layout and picture format.
         ferplus: FER+ votes (`fer2013new.csv`), joined by row and checked against `Usage`.
-        overwrite: replace a dataset folder of another source or other settings. A folder that
-            `prepare` did not write is never replaced.
+        overwrite: replace a dataset folder of another source or other settings, or one that lacks
+            files. A folder that `prepare` did not write, or that holds something else besides, is
+            never replaced.
         progress: told how much of the source is read.
 
     Returns:
         What is in the folder.
 
     Raises:
-        UsageError: `out` holds something else, or `ferplus` cannot be joined to this source.
+        UsageError: `out` holds something else, or what is to be read; or `ferplus` cannot be joined
+            to this source.
         DatasetFormatError: the source is not FER2013, or `ferplus` is not of the same rows.
         InputError: the source or `ferplus` cannot be read.
         OutputError: the folder cannot be written.
@@ -118,11 +139,19 @@ def _open_source(path: Path) -> Source:
     files = find_csv_files(path)
     if files:
         return choose_files(path, files)
+    if not path.is_dir() and any(_is_picture(name) for name in member_names(path)):
+        raise DatasetFormatError(
+            f"{path} holds pictures and no CSV files: unpack it, and name the folder of its class folders"
+        )
     found = "class folders or CSV files" if path.is_dir() else "CSV files"
     raise DatasetFormatError(
         f"{path} holds no {found}: expected fer2013.csv, icml_face_data.csv, or train.csv and test.csv, "
         f"or a folder with folders named {', '.join(LABELS)}"
     )
+
+
+def _is_picture(name: str) -> bool:
+    return PurePosixPath(name).suffix.lower() in PICTURE_SUFFIXES
 
 
 def _check_arguments(source: Path, out: Path, opened: Source, ferplus: Path | None) -> None:
@@ -131,10 +160,20 @@ def _check_arguments(source: Path, out: Path, opened: Source, ferplus: Path | No
             f"--ferplus cannot be joined to {source}: votes are checked against each row's Usage, "
             "and it has none; use fer2013.csv or icml_face_data.csv"
         )
-    if isinstance(opened, FolderSource) and out.resolve().is_relative_to(source.resolve()):
+    if isinstance(opened, FolderSource) and _real(out).is_relative_to(_real(source)):
         raise UsageError(
             f"OUT {out} lies inside the source {source}, which would then read it; choose another folder"
         )
+    for what, path in (("the source", source), ("--ferplus", ferplus)):
+        if path is not None and _real(path).is_relative_to(_real(out)):
+            raise UsageError(
+                f"{what} {path} lies inside OUT {out}, a folder that is written as a whole; "
+                "choose another folder"
+            )
+
+
+def _real(path: Path) -> Path:
+    return Path(os.path.realpath(path))  # Path.resolve fails at links that lead to themselves
 
 
 def _recipe(source: Path, opened: Source, settings: PrepareSettings, ferplus: Path | None) -> dict[str, Any]:
@@ -142,12 +181,16 @@ def _recipe(source: Path, opened: Source, settings: PrepareSettings, ferplus: Pa
     votes = None
     if ferplus is not None:
         with reading(ferplus):
-            votes = {"name": ferplus.name, "sha256": file_sha256(ferplus)}
+            votes = {"name": as_text(ferplus.name), "sha256": file_sha256(ferplus)}
     return {
         "kind": KIND,
         "status": "ok",
         "results_version": RESULTS_VERSION,
-        "source": {"name": source.resolve().name, "dialect": opened.dialect, "sha256": opened.sha256()},
+        "source": {
+            "name": as_text(_real(source).name),
+            "dialect": opened.dialect,
+            "sha256": opened.sha256(),
+        },
         "ferplus": votes,
         "settings": asdict(settings),
     }
@@ -163,16 +206,37 @@ def _is_done(out: Path, recipe: dict[str, Any], *, overwrite: bool) -> bool:
         return False
     there = read_manifest(out)
     if there is None:
-        raise UsageError(f"OUT {out} is no dataset folder and is left alone; choose another folder")
-    complete = all((out / f"{split}.parquet").is_file() for split in there["counts"])
-    if complete and _identity(there) == _identity(recipe):
+        raise UsageError(
+            f"OUT {out} is no dataset folder ({MANIFEST} is missing or damaged) and is left alone; "
+            "choose another folder"
+        )
+    same = _identity(there) == _identity(recipe)
+    lost = find_lost(out, there["counts"], there["settings"]["image_format"]) if same else []
+    if same and not lost:
         return True
     if not overwrite:
+        what = (
+            f"lacks files of this data set ({', '.join(lost)})"
+            if lost
+            else "holds another data set, or this one with other settings"
+        )
+        raise UsageError(f"OUT {out} {what}; choose another folder, or replace it with --overwrite")
+    strangers = _strangers(out)
+    if strangers:
         raise UsageError(
-            f"OUT {out} holds another data set, or this one with other settings or files missing; "
-            "choose another folder, or replace it with --overwrite"
+            f"OUT {out} also holds {', '.join(strangers)}, which --overwrite would delete; "
+            "move that away, or choose another folder"
         )
     return False
+
+
+def _strangers(out: Path) -> list[str]:
+    """Names of what lies in a dataset folder and is no part of it, hidden files of the system left out."""
+    return sorted(
+        as_text(path.name)
+        for path in out.iterdir()
+        if path.name not in _PARTS and not (path.name.startswith(".") and path.is_file())
+    )
 
 
 def is_vacant(path: Path) -> bool:
@@ -181,12 +245,17 @@ def is_vacant(path: Path) -> bool:
 
 
 def read_manifest(folder: Path) -> dict[str, Any] | None:
-    """The manifest of a dataset folder; None where the folder is something else."""
+    """The manifest of a dataset folder; None where the folder is something else, or it is damaged."""
     try:
         manifest = read_json(folder / MANIFEST)
-    except InputError:
+        _identity(manifest)
+        result = _result(folder, manifest, already_done=True)
+        tables = [*result.counts.values(), *result.published.values()]
+        numbers = [result.rejected, result.resized, *(count for table in tables for count in table.values())]
+        whole = manifest["kind"] == KIND and all(isinstance(number, int) for number in numbers)
+    except (InputError, AttributeError, KeyError, TypeError):  # a part is missing, or of another type
         return None
-    return manifest if isinstance(manifest, dict) and manifest.get("kind") == KIND else None
+    return manifest if whole else None
 
 
 def _identity(manifest: dict[str, Any]) -> tuple[object, ...]:
@@ -205,8 +274,11 @@ def _write(
     source: Source, folder: Path, settings: PrepareSettings, ferplus: Path | None, progress: Progress
 ) -> Tables:
     read = 0.0
-    with Tables(folder, with_votes=ferplus is not None, with_files=source.files_named) as tables:
-        outcomes = _write_pictures(source, folder, settings)
+    # Closed here, and not by the garbage collector: no thread may write on while a failed run is cleared up.
+    with (
+        Tables(folder, with_votes=ferplus is not None, with_files=source.files_named) as tables,
+        closing(_write_pictures(source, folder, settings)) as outcomes,
+    ):
         joined = _without_votes(outcomes) if ferplus is None else _join(outcomes, ferplus)
         first_rejected: Rejected | None = None
         for outcome, votes in joined:
@@ -227,7 +299,7 @@ def _write(
 
 def _write_pictures(
     source: Source[ItemT], folder: Path, settings: PrepareSettings
-) -> Iterator[Accepted | Rejected]:
+) -> Generator[Accepted | Rejected, None, None]:
     """The outcomes of all items, in order; at most a few chunks are under way at once."""
 
     def write_chunk(chunk: list[ItemT]) -> list[Accepted | Rejected]:
@@ -257,7 +329,7 @@ def _join(
     Raises:
         DatasetFormatError: the two files have different rows.
     """
-    rows = read_votes(ferplus)
+    rows = iter(read_votes(ferplus))
     for outcome in outcomes:
         votes = next(rows, None)
         item = outcome.item

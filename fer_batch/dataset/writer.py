@@ -6,11 +6,11 @@ import csv
 import errno
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -25,6 +25,12 @@ from fer_batch.storage import DATASET_COLUMNS, FILE_COLUMN, VOTE_COLUMNS, Column
 
 UNLABELLED = "unlabelled"
 """What rows without a label are counted under."""
+
+PICTURES = "images"
+"""The folder of the pictures."""
+
+REJECTED = "rejected.csv"
+"""The list of what could not be used."""
 
 REJECTED_COLUMNS = ("file", "line", "reason", "row")
 
@@ -73,7 +79,7 @@ def write_picture(
     split = place(sample.split, settings.splits)
     name = None
     if sample.label is not None:
-        name = f"images/{split}/{sample.label.label}/{item.id}.{settings.image_format}"
+        name = f"{PICTURES}/{split}/{sample.label.label}/{item.id}.{settings.image_format}"
         write_file(folder / name, data)
     values = {
         "id": item.id,
@@ -138,7 +144,7 @@ class Tables:
         self._waiting: dict[str, list[dict[str, Any]]] = {}
 
     def __enter__(self) -> Self:
-        stream = (self._folder / "rejected.csv").open("w", encoding="utf-8", newline="")
+        stream = (self._folder / REJECTED).open("w", encoding="utf-8", newline="")
         self._rejections = csv.writer(self._open.enter_context(stream), lineterminator="\n")
         self._rejections.writerow(REJECTED_COLUMNS)
         return self
@@ -149,7 +155,7 @@ class Tables:
                 for split in self._tables:
                     self._flush(split)
         if kind is None:
-            sync(self._folder / "rejected.csv")
+            sync(self._folder / REJECTED)
             for split in self._tables:
                 sync(self._path(split))
 
@@ -196,6 +202,30 @@ class Tables:
 
     def _path(self, split: str) -> Path:
         return self._folder / f"{split}.parquet"
+
+
+def find_lost(
+    folder: Path, counts: Mapping[str, Mapping[str, int]], image_format: Literal["png", "jpg"]
+) -> list[str]:
+    """What is no longer there of a dataset folder, in words; nothing is read, and pictures are counted.
+
+    Args:
+        folder: the dataset folder.
+        counts: what was written to it, as in `Tables.counts`.
+        image_format: the format of its pictures.
+    """
+    names = [*(f"{split}.parquet" for split in counts), REJECTED]
+    lost = [name for name in names if not (folder / name).is_file()]
+    written = {
+        folder / PICTURES / split / label: count
+        for split, labels in counts.items()
+        for label, count in labels.items()
+        if label != UNLABELLED
+    }
+    missing = sum(max(n - len(list(place.glob(f"*.{image_format}"))), 0) for place, n in written.items())
+    if missing:
+        lost.append(f"{missing:,} of {sum(written.values()):,} pictures")
+    return lost
 
 
 def _shown(content: bytes) -> str:

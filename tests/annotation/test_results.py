@@ -14,7 +14,7 @@ from videos import encode, moving_face, portrait
 from fer_batch.annotation import annotate
 from fer_batch.annotation.results import has_tables, strangers
 from fer_batch.engine.due import Due
-from fer_batch.errors import UsageError
+from fer_batch.errors import OutputError, UsageError
 from fer_batch.settings import AnnotateSettings, PrivacySettings, QualitySettings, SamplingSettings
 from fer_batch.storage import read_json
 
@@ -167,6 +167,6 @@ def test_names_that_cannot_be(tmp_path: Path) -> None:
     video = clip(tmp_path / "cam.mp4")
     with pytest.raises(UsageError, match="empty text"):
         annotate([""], tmp_path / "out")
-    with pytest.raises(UsageError, match="b%E9"):
+    with pytest.raises(OutputError, match="no UTF-8"):
         annotate([video], os.fsdecode(os.fsencode(tmp_path) + b"/b\xe9"))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["cam.mp4"]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -134,6 +136,17 @@ def test_class_folders_of_any_size_and_what_cannot_be_read(tmp_path: Path) -> No
     assert [(item.path, item.reason) for item in unreadable] == [
         ("happy/broken.png", "not a picture that can be decoded")
     ]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems refuse names that are no text")
+def test_ids_are_text_whatever_the_names(tmp_path: Path) -> None:
+    for name in (b"caf\xe9.png", b"na\xefve.png"):
+        path = tmp_path / "happy" / os.fsdecode(name)
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(encode(np.zeros((48, 48), np.uint8), "png") if name.startswith(b"c") else b"broken")
+    split, unreadable = load_class_folders(tmp_path, 48)
+    assert split.ids == ["happy/caf%E9.png"]
+    assert [item.path for item in unreadable] == ["happy/na%EFve.png"]
 
 
 def test_class_folders_without_a_picture_are_an_error(tmp_path: Path) -> None:

@@ -6,6 +6,11 @@ import csv
 import gzip
 import io
 import json
+import os
+import re
+import shutil
+import struct
+import sys
 import tarfile
 import zipfile
 from collections.abc import Callable
@@ -21,7 +26,7 @@ from fer_batch.dataset import PrepareResult, load_split, prepare
 from fer_batch.emotions import LABELS
 from fer_batch.errors import DatasetFormatError, InputError, UsageError
 from fer_batch.settings import PrepareSettings
-from fer_batch.storage import DATASET_COLUMNS, VOTE_COLUMNS
+from fer_batch.storage import DATASET_COLUMNS, FILE_COLUMN, VOTE_COLUMNS
 
 ROWS = made.make_rows(42)  # two of each label in each split
 FER2013 = made.fer2013_lines(ROWS)
@@ -212,6 +217,14 @@ def test_challenge_archive_with_everything_is_read_once(tmp_path: Path) -> None:
     assert_holds_all_rows(result.path)
 
 
+@pytest.mark.parametrize("names", [["FER2013.CSV"], ["A.CSV", "Icml_Face_Data.csv"]])
+def test_names_are_compared_without_case(names: list[str], tmp_path: Path) -> None:
+    for name in names:
+        made.write_lines(tmp_path / "in" / name, made.icml_lines(ROWS))
+    prepare(tmp_path / "in", tmp_path / "out")
+    assert_holds_all_rows(tmp_path / "out")
+
+
 def test_two_files_of_one_kind_are_not_guessed_between(tmp_path: Path) -> None:
     for name in ("first.csv", "second.csv"):
         made.write_lines(tmp_path / "in" / name, FER2013)
@@ -286,6 +299,73 @@ def test_class_folders_of_any_size_colour_and_name(tmp_path: Path) -> None:
         ("contempt/other.png", f"the folder name 'contempt' is none of {', '.join(LABELS)}"),
     }
     assert sorted(load_split(result.path, "train").images.mean(axis=(1, 2)).round().tolist()) == [50, 200]
+
+
+def test_hidden_folders_inside_classes_are_passed_over(tmp_path: Path) -> None:
+    for folder in ("happy", "happy/2013", "happy/.ipynb_checkpoints"):
+        (tmp_path / "in" / folder).mkdir(parents=True, exist_ok=True)
+        cv2.imwrite(str(tmp_path / "in" / folder / "a.png"), np.full((48, 48), 90, np.uint8))
+    assert prepare(tmp_path / "in", tmp_path / "out").counts["train"]["happy"] == 2
+
+
+def test_class_folders_beside_split_folders_are_refused(tmp_path: Path) -> None:
+    for i, folder in enumerate(("train/sad", "Happy", "val/other")):
+        write_picture(tmp_path / "in" / folder / "a.png", ROWS[i].image)
+    with pytest.raises(DatasetFormatError, match=r"class folders \(Happy\) beside splits .* \(train\)"):
+        prepare(tmp_path / "in", tmp_path / "out")
+
+
+def test_a_folder_without_class_folders_is_no_split(tmp_path: Path) -> None:
+    for i, folder in enumerate(("happy", "sad", "test")):
+        write_picture(tmp_path / "in" / folder / "a.png", ROWS[i].image)
+    (tmp_path / "in" / "train").mkdir()
+    result = prepare(tmp_path / "in", tmp_path / "out")
+    assert result.counts == {"train": dict.fromkeys(LABELS, 0) | {"happy": 1, "sad": 1}}
+    assert [row["file"] for row in rejected(result.path)] == ["test/a.png"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows lets few users make links")
+def test_what_cannot_be_opened_is_rejected_alone(tmp_path: Path) -> None:
+    source = tmp_path / "in"
+    write_picture(source / "happy" / "a.png", ROWS[0].image)
+    (source / "happy" / "folder.png").mkdir()
+    (source / "happy" / "link.png").symlink_to("nowhere.png")
+    result = prepare(source, tmp_path / "out")
+    assert total(result) == 1
+    assert [(row["file"], row["reason"]) for row in rejected(result.path)] == [
+        ("happy/folder.png", "Is a directory"),
+        ("happy/link.png", "No such file or directory"),
+    ]
+    assert prepare(source, tmp_path / "out").already_done
+    write_picture(source / "happy" / "nowhere.png", ROWS[1].image)  # the link leads somewhere now
+    with pytest.raises(UsageError, match="another data set"):
+        prepare(source, tmp_path / "out")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems refuse names that are no text")
+def test_names_that_are_no_text_become_text(tmp_path: Path) -> None:
+    write_picture(tmp_path / "plain" / "happy" / "a.png", ROWS[0].image)
+    source = (tmp_path / "plain").rename(tmp_path / os.fsdecode(b"ord\xf6ner"))
+    for place in (b"happy/caf\xe9.png", b"happy/na\xefve.png", b"gl\xfccklich/b.png"):
+        (source / os.fsdecode(place)).parent.mkdir(exist_ok=True)
+        shutil.copy(source / "happy" / "a.png", source / os.fsdecode(place))
+    (source / os.fsdecode(b"happy/na\xefve.png")).write_bytes(b"broken")
+    result = prepare(source, tmp_path / "out")
+    table = pq.read_table(result.path / "train.parquet")
+    assert table["file"].to_pylist() == ["happy/a.png", "happy/caf%E9.png"]
+    assert table.schema.field("file").type == FILE_COLUMN.type
+    assert {(row["file"], row["reason"].partition(" is none of")[0]) for row in rejected(result.path)} == {
+        ("gl%FCcklich/b.png", "the folder name 'gl%FCcklich'"),
+        ("happy/na%EFve.png", "not a picture that can be decoded"),
+    }
+    assert json.loads((result.path / "dataset.json").read_bytes())["source"]["name"] == "ord%F6ner"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems refuse names that are no text")
+def test_a_csv_file_whose_name_is_no_text(tmp_path: Path) -> None:
+    source = made.write_lines(tmp_path / os.fsdecode(b"caf\xe9.csv"), [*FER2013, "bad"])
+    result = prepare(source, tmp_path / "out")
+    assert [row["file"] for row in rejected(result.path)] == ["caf%E9.csv"]
 
 
 def test_class_folders_are_not_written_into(tmp_path: Path) -> None:
@@ -398,7 +478,7 @@ def test_header_alone_is_an_error(tmp_path: Path) -> None:
     source = made.write_lines(tmp_path / "fer2013.csv", FER2013[:1])
     with pytest.raises(DatasetFormatError, match="it is empty"):
         prepare(source, tmp_path / "out")
-    assert not (tmp_path / "out").exists()
+    assert list(tmp_path.iterdir()) == [source]
 
 
 def test_nothing_but_bad_rows_is_an_error(tmp_path: Path) -> None:
@@ -426,6 +506,48 @@ def test_archive_without_csv_is_an_error(tmp_path: Path) -> None:
     for name in ("a.zip", "a.tar.gz"):
         with pytest.raises(DatasetFormatError, match="holds no CSV files"):
             prepare(tmp_path / name, tmp_path / "out")
+
+
+def test_archive_of_class_folders_is_to_be_unpacked(tmp_path: Path) -> None:
+    write_picture(tmp_path / "in" / "happy" / "a.PNG", ROWS[0].image)
+    for kind in ("zip", "gztar"):
+        packed = shutil.make_archive(str(tmp_path / "folders"), kind, tmp_path / "in")
+        with pytest.raises(DatasetFormatError, match="holds pictures and no CSV files: unpack it"):
+            prepare(packed, tmp_path / "out")
+
+
+@pytest.mark.parametrize("pack", [as_gz, as_tar_gz])
+def test_wrong_checksum_is_an_error(pack: Callable[[Path], Path], fer2013: Path, tmp_path: Path) -> None:
+    packed = pack(fer2013)
+    content = bytearray(packed.read_bytes())
+    content[-8] ^= 1  # of the checksum, the last but one thing in the file
+    packed.write_bytes(content)
+    with pytest.raises(DatasetFormatError, match=rf"{packed.name} is damaged or incomplete \(CRC"):
+        prepare(packed, tmp_path / "out")
+    assert sorted(tmp_path.iterdir()) == sorted([fer2013, packed])
+
+
+def test_damaged_tar_xz_is_an_error(fer2013: Path, tmp_path: Path) -> None:
+    packed = tmp_path / "fer2013.tar.xz"
+    with tarfile.open(packed, "w:xz") as archive:
+        archive.add(fer2013, fer2013.name)
+    content = bytearray(packed.read_bytes())
+    content[len(content) // 2 : len(content) // 2 + 100] = bytes(100)
+    packed.write_bytes(content)
+    with pytest.raises(DatasetFormatError, match=r"fer2013\.tar\.xz is damaged or incomplete"):
+        prepare(packed, tmp_path / "out")
+
+
+def test_zip_of_another_compression_is_an_error(fer2013: Path, tmp_path: Path) -> None:
+    packed = as_zip(fer2013)
+    content = bytearray(packed.read_bytes())
+    deflate64 = struct.pack("<H", 9)
+    for mark, offset in ((b"PK\x03\x04", 8), (b"PK\x01\x02", 10)):
+        place = content.index(mark) + offset
+        content[place : place + 2] = deflate64
+    packed.write_bytes(content)
+    with pytest.raises(DatasetFormatError, match=r"fer2013\.zip is packed in a way .* unpack it yourself"):
+        prepare(packed, tmp_path / "out")
 
 
 @pytest.mark.parametrize("pack", [as_gz, as_tar_gz])
@@ -468,6 +590,82 @@ def test_incomplete_data_set_is_not_taken_for_done(fer2013: Path, tmp_path: Path
     assert_holds_all_rows(tmp_path / "out")
 
 
+@pytest.mark.parametrize("lost", ["images", "images/train/happy/00003.png", "rejected.csv"])
+def test_lost_files_are_noticed_and_named(lost: str, fer2013: Path, tmp_path: Path) -> None:
+    out = prepare(fer2013, tmp_path / "out").path
+    path = out / lost
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink()
+    named = {"images": "42 of 42 pictures", "rejected.csv": "rejected.csv"}.get(lost, "1 of 42 pictures")
+    with pytest.raises(UsageError, match=rf"lacks files of this data set \({named}\).* --overwrite"):
+        prepare(fer2013, out)
+    assert not prepare(fer2013, out, overwrite=True).already_done
+    assert path.exists()
+    assert prepare(fer2013, out).already_done
+
+
+def test_rows_without_labels_are_not_lost_pictures(tmp_path: Path) -> None:
+    source = made.write_lines(tmp_path / "test.csv", made.test_lines(ROWS))
+    prepare(source, tmp_path / "out")
+    assert prepare(source, tmp_path / "out").already_done
+
+
+@pytest.mark.parametrize("inside", ["fer2013.csv", "images", "deep/fer2013.csv.gz"])
+@pytest.mark.parametrize("overwrite", [True, False])
+def test_out_never_takes_its_own_source_away(
+    inside: str, overwrite: bool, fer2013: Path, tmp_path: Path
+) -> None:
+    out = prepare(fer2013, tmp_path / "out").path
+    source = out / inside
+    if inside != "images":
+        source.parent.mkdir(exist_ok=True)
+        shutil.copy(as_gz(fer2013) if source.suffix == ".gz" else fer2013, source)
+    before = made.tree(out)
+    named = tmp_path / "elsewhere"
+    named.symlink_to(source)
+    for path in (source, named):
+        with pytest.raises(UsageError, match=r"the source .* lies inside OUT"):
+            prepare(path, out, PrepareSettings(splits="two"), overwrite=overwrite)
+    assert made.tree(out) == before
+
+
+def test_out_never_takes_its_votes_away(fer2013: Path, tmp_path: Path) -> None:
+    out = prepare(fer2013, tmp_path / "out").path
+    votes = made.write_lines(out / "fer2013new.csv", made.ferplus_lines(ROWS))
+    with pytest.raises(UsageError, match=r"--ferplus .*fer2013new\.csv lies inside OUT"):
+        prepare(fer2013, out, ferplus=votes, overwrite=True)
+    assert votes.is_file()
+
+
+@pytest.mark.parametrize("mine", ["runs/model.onnx", ".git/config", "notes.txt"])
+def test_what_is_not_of_the_data_set_keeps_it_from_being_replaced(
+    mine: str, fer2013: Path, tmp_path: Path
+) -> None:
+    out = prepare(fer2013, tmp_path / "out").path
+    for name in (mine, "quality.parquet", "audit.html", ".DS_Store"):
+        made.write_lines(out / name, ["content"])
+    assert prepare(fer2013, out).already_done
+    before = made.tree(out)
+    with pytest.raises(UsageError, match=rf"also holds {mine.partition('/')[0]}, which --overwrite would"):
+        prepare(fer2013, out, PrepareSettings(splits="two"), overwrite=True)
+    assert made.tree(out) == before
+    shutil.move(out / mine.partition("/")[0], tmp_path / "moved")
+    prepare(fer2013, out, PrepareSettings(splits="two"), overwrite=True)
+    assert not (out / "quality.parquet").exists()
+
+
+@pytest.mark.parametrize("lost", ["counts", "published", "rejected", "settings", "source", "ferplus"])
+def test_a_damaged_manifest_is_not_trusted(lost: str, fer2013: Path, tmp_path: Path) -> None:
+    manifest = prepare(fer2013, tmp_path / "out").path / "dataset.json"
+    whole = json.loads(manifest.read_bytes())
+    for damaged in ({key: value for key, value in whole.items() if key != lost}, whole | {lost: "text"}):
+        manifest.write_text(json.dumps(damaged), encoding="utf-8")
+        with pytest.raises(UsageError, match=r"dataset\.json is missing or damaged|another data set"):
+            prepare(fer2013, tmp_path / "out")
+
+
 def test_another_data_set_is_replaced_only_on_request(fer2013: Path, tmp_path: Path) -> None:
     prepare(fer2013, tmp_path / "out", PrepareSettings(splits="two"))
     before = made.tree(tmp_path / "out")
@@ -479,7 +677,9 @@ def test_another_data_set_is_replaced_only_on_request(fer2013: Path, tmp_path: P
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith("out")] == ["out"]
 
 
-@pytest.mark.parametrize("content", [None, "{}", '{"kind": "other"}', "not JSON", "[1]"])
+@pytest.mark.parametrize(
+    "content", [None, "{}", '{"kind": "other"}', '{"kind": "fer-batch dataset"}', "not JSON", "[1]"]
+)
 def test_a_folder_that_is_not_ours_is_never_replaced(
     content: str | None, fer2013: Path, tmp_path: Path
 ) -> None:
@@ -538,7 +738,18 @@ def test_votes_stay_with_their_rows_around_a_bad_one(ferplus: Path, tmp_path: Pa
     [
         (lambda lines: lines[:-1], "too short: it has 41 rows, and fer2013.csv line 43 is one more"),
         (lambda lines: [*lines, lines[1]], "too long: from its line 44 on"),
-        (lambda lines: [lines[0], *lines[2:], lines[1]], "line 2 is of val, and fer2013.csv line 2 of train"),
+        (
+            lambda lines: [lines[0], lines[1].replace("Training", "PublicTest"), *lines[2:]],
+            "line 2 is of val, and fer2013.csv line 2 of train",
+        ),
+        (
+            lambda lines: [lines[0], *lines[2:], lines[1]],
+            "line 43: the Image name 'fer0000000.png' comes after",
+        ),
+        (
+            lambda lines: [*lines[:4], lines[7], *lines[5:7], lines[4], *lines[8:]],  # both of Training
+            "line 6: the Image name 'fer0000004.png' comes after 'fer0000006.png'",
+        ),
         (lambda lines: ["a,b", *lines[1:]], "is not a FER+ file: it has no column usage"),
         (lambda lines: [*lines[:-1], lines[-1].replace(",0,0", ",x,0", 1)], "line 43: votes"),
         (lambda lines: [*lines[:-1], "Training,1"], "line 43: 2 fields, expected 12"),
@@ -552,7 +763,33 @@ def test_votes_of_other_rows_are_refused(
     with pytest.raises(DatasetFormatError) as caught:
         prepare(fer2013, tmp_path / "out", ferplus=ferplus)
     assert message in str(caught.value)
-    assert not (tmp_path / "out").exists()
+    assert sorted(tmp_path.iterdir()) == sorted([fer2013, ferplus])
+
+
+@pytest.mark.parametrize(
+    "rename",
+    [
+        pytest.param(lambda lines: [line.replace("fer0000005.png", "") for line in lines], id="no name"),
+        pytest.param(lambda lines: [line.replace("0000005", "0000020") for line in lines], id="named twice"),
+        pytest.param(lambda lines: [re.sub(",[^,]*", "", line, count=1) for line in lines], id="no column"),
+    ],
+)
+def test_names_of_votes_that_tell_nothing_are_passed_over(
+    rename: Callable[[list[str]], list[str]], fer2013: Path, tmp_path: Path
+) -> None:
+    ferplus = made.write_lines(tmp_path / "fer2013new.csv", rename(made.ferplus_lines(ROWS)))
+    prepare(fer2013, tmp_path / "out", ferplus=ferplus)
+    votes = load_split(tmp_path / "out", "val").votes
+    assert votes is not None
+    assert votes[:, 0].tolist() == [row % 10 for row in range(1, 42, 3)]
+
+
+def test_a_failed_run_leaves_nothing_behind(tmp_path: Path) -> None:
+    source = made.write_lines(tmp_path / "fer2013.csv", [FER2013[0], *FER2013[1:] * 30])
+    ferplus = made.write_lines(tmp_path / "fer2013new.csv", made.ferplus_lines(ROWS))
+    with pytest.raises(DatasetFormatError, match="too short"):  # while more rows are being written
+        prepare(source, tmp_path / "out", ferplus=ferplus)
+    assert sorted(tmp_path.iterdir()) == sorted([source, ferplus])
 
 
 def test_votes_need_a_source_with_usage(ferplus: Path, tmp_path: Path) -> None:
