@@ -111,7 +111,11 @@ MEASUREMENT_COLUMNS: tuple[Column, ...] = (
     Column("exact_group", pa.int64(), "number of the group of pictures with the same pixels; null for one"),
     Column("twin", pa.string(), "`id` of the earlier picture that this one is a copy of, exact or near"),
     Column("near_similarity", pa.float32(), "similarity to it where it is no exact copy, 0–1"),
-    Column("leak_similarity", pa.float32(), "similarity to the most similar picture of an earlier split"),
+    Column(
+        "leak_similarity",
+        pa.float32(),
+        "similarity to the picture of an earlier split that it copies, directly or through others, 0–1",
+    ),
     Column("label_confidence", pa.float32(), "probability of the label by a model that has not seen it, 0–1"),
     Column("suggested_label", pa.int64(), "what that model holds most probable, 0–6"),
     Column("label_doubt", pa.float32(), "how much it speaks against the label, 0–1"),

@@ -43,7 +43,10 @@ def filter_command(
         ),
     ] = None,
     keep: Annotated[
-        Path | None, typer.Option(help="Ids that are kept whatever the checks say: text, or CSV with `id`.")
+        Path | None,
+        typer.Option(
+            help="Ids that are kept whatever the checks say, unless unreadable: text, or CSV with `id`."
+        ),
     ] = None,
     labels: Annotated[
         bool | None,
@@ -56,7 +59,11 @@ def filter_command(
         bool, typer.Option("--dry-run", help="Measure, and tell what would be dropped; write no data set.")
     ] = False,
     overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace a clean data set of other settings.")
+        bool,
+        typer.Option(
+            "--overwrite",
+            help="Replace a clean data set of other settings or measurements, or one that lacks files.",
+        ),
     ] = False,
     as_json: JsonOption = False,
     quiet: QuietOption = False,

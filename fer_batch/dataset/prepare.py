@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Container, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import asdict, dataclass
@@ -37,7 +37,7 @@ KIND = "fer-batch dataset"
 RESULTS_VERSION = 1
 """Raised when the same source and settings give other pictures or tables, not with every release."""
 
-_PARTS = frozenset(
+PARTS = frozenset(
     {
         MANIFEST,
         PICTURES,
@@ -221,22 +221,30 @@ def _is_done(out: Path, recipe: dict[str, Any], *, overwrite: bool) -> bool:
             else "holds another data set, or this one with other settings"
         )
         raise UsageError(f"OUT {out} {what}; choose another folder, or replace it with --overwrite")
-    strangers = _strangers(out)
+    refuse_strangers(out)
+    return False
+
+
+def refuse_strangers(out: Path, parts: Container[str] = PARTS) -> None:
+    """Make sure that nothing but a data set goes when another takes its place.
+
+    Args:
+        out: its folder.
+        parts: names of what it consists of; hidden files of the system pass too.
+
+    Raises:
+        UsageError: something else lies there.
+    """
+    strangers = sorted(
+        as_text(path.name)
+        for path in out.iterdir()
+        if path.name not in parts and not (path.name.startswith(".") and path.is_file())
+    )
     if strangers:
         raise UsageError(
             f"OUT {out} also holds {', '.join(strangers)}, which --overwrite would delete; "
             "move that away, or choose another folder"
         )
-    return False
-
-
-def _strangers(out: Path) -> list[str]:
-    """Names of what lies in a dataset folder and is no part of it, hidden files of the system left out."""
-    return sorted(
-        as_text(path.name)
-        for path in out.iterdir()
-        if path.name not in _PARTS and not (path.name.startswith(".") and path.is_file())
-    )
 
 
 def is_vacant(path: Path) -> bool:

@@ -235,7 +235,7 @@ def _card(suspect: Suspect) -> _Card:
 def _image(picture: NDArray[np.uint8]) -> _Image:
     """A picture as a data URI: lossless where its pixels only have to be enlarged, else at its size."""
     height, width = (max(1, round(side * CELL / max(picture.shape))) for side in picture.shape)
-    if CELL % max(picture.shape) == 0:
+    if max(picture.shape) < CELL and CELL % max(picture.shape) == 0:
         data = cv2.imencode(".webp", picture, _LOSSLESS)[1]
     else:
         data = cv2.imencode(".webp", fit(picture), _LOSSY)[1]

@@ -18,7 +18,8 @@ from fer_batch.quality.duplicates import has_contradiction, is_extra_copy
 from fer_batch.settings import CheckName, ThresholdSettings
 
 Columns = Mapping[str, NDArray[Any]]
-"""Of `quality.parquet`, without its scores and verdicts, by name; and `label`, -1 where there is none."""
+"""Of `quality.parquet`, without its scores and verdicts, by name; `label`, -1 where there is none; and
+`leaked_from`, the `id` of the picture that `leak_similarity` is the similarity to."""
 Scores = NDArray[np.float32]
 
 
@@ -111,10 +112,14 @@ def _contradictory_duplicate(columns: Columns) -> Scores:
     return has_contradiction(columns["exact_group"], columns["label"]).astype(np.float32)
 
 
-def _copied(columns: Columns, places: NDArray[np.int64]) -> NDArray[np.int64]:
-    """The pictures that those at these places are copies of; themselves where they are none."""
-    place_of = {name: place for place, name in enumerate(columns["id"])}
-    return np.array([place_of.get(columns["twin"][place], place) for place in places], np.int64)
+def _named(column: str) -> Callable[[Columns, NDArray[np.int64]], NDArray[np.int64]]:
+    """The pictures that a column names for those at given places; themselves where it names none."""
+
+    def find(columns: Columns, places: NDArray[np.int64]) -> NDArray[np.int64]:
+        place_of = {name: place for place, name in enumerate(columns["id"])}
+        return np.array([place_of.get(columns[column][place], place) for place in places], np.int64)
+
+    return find
 
 
 def _contradicting(columns: Columns, places: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -156,19 +161,19 @@ CHECKS: dict[CheckName, Check] = {
         "turned {face_yaw:.2f}",
     ),
     "exact_duplicate": Check(
-        "the same pixels as an earlier picture", _exact_duplicate, "copy of {twin}", _copied
+        "the same pixels as an earlier picture", _exact_duplicate, "copy of {twin}", _named("twin")
     ),
     "near_duplicate": Check(
         "the same photograph as an earlier picture, cut, lit or stored otherwise",
         _itself("near_similarity"),
         "like {twin}: {near_similarity:.2f}",
-        _copied,
+        _named("twin"),
     ),
     "cross_split_leak": Check(
         "an earlier split has the same photograph: val and test measure what was learned by heart",
         _itself("leak_similarity"),
-        "in {split}, like {twin}: {leak_similarity:.2f}",
-        _copied,
+        "in {split}, like {leaked_from}: {leak_similarity:.2f}",
+        _named("leaked_from"),
     ),
     "contradictory_duplicate": Check(
         "pictures with the same pixels have different labels",

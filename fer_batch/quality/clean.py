@@ -16,15 +16,23 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from fer_batch.dataset.class_folders import read_bytes
+from fer_batch.dataset.class_folders import PICTURE_SUFFIXES, read_bytes
 from fer_batch.dataset.columns import make_column
 from fer_batch.dataset.dialects import SPLITS
-from fer_batch.dataset.prepare import MANIFEST, is_vacant, read_manifest
+from fer_batch.dataset.names import as_text
+from fer_batch.dataset.prepare import MANIFEST, PARTS, is_vacant, read_manifest, refuse_strangers
 from fer_batch.dataset.writer import ROW_GROUP, UNLABELLED, write_file
 from fer_batch.emotions import LABELS
 from fer_batch.errors import DatasetFormatError, InputError, UsageError
 from fer_batch.progress import Progress, silent
-from fer_batch.quality.pictures import PictureSource, Records, Table, TablePictures, open_pictures
+from fer_batch.quality.pictures import (
+    FilePictures,
+    PictureSource,
+    Records,
+    Table,
+    TablePictures,
+    open_pictures,
+)
 from fer_batch.storage import atomic_folder, read_json, sync, versions, write_json
 
 FOLDERS_MANIFEST = "filter.json"
@@ -101,7 +109,7 @@ def is_written(source: PictureSource, out: Path, made_from: Mapping[str, Any], *
 
 
 def write_clean(
-    source: PictureSource,
+    source: TablePictures | FilePictures,
     out: Path,
     keep: NDArray[np.bool_],
     dropped: Sequence[Dropped],
@@ -131,8 +139,8 @@ def write_clean(
         dropped: the others, each with its reason, in their order.
         made_from: all that `keep` follows from besides the source, such as settings; JSON, without the
             keys `source`, `kept` and `dropped`.
-        overwrite: replace a clean set of another source, or made from something else. A folder that
-            is no clean set is never replaced.
+        overwrite: replace a clean set of another source, made from something else, or that lacks files.
+            A folder that is no clean set is never replaced.
         progress: told how many pictures are done.
 
     Returns:
@@ -187,14 +195,25 @@ def _written(
     there = _clean_manifest(out)
     if there is None:
         raise UsageError(f"OUT {out} is no clean set of filter and is left alone; choose another folder")
-    if _identity(there["filter"][-1]) == _identity(_recipe(source, made_from)) and _is_whole(out, there):
+    same = _identity(there["filter"][-1]) == _identity(_recipe(source, made_from))
+    lost = _lost(out, there) if same else ""
+    if same and not lost:
         return there
     if not overwrite:
-        raise UsageError(
-            f"OUT {out} holds another clean set, or this one with other settings or files missing; "
-            "choose another folder, or replace it with --overwrite"
+        what = (
+            f"lacks {lost} of this clean set"
+            if lost
+            else "holds another clean set, or this one with other settings or other measurements"
         )
+        raise UsageError(f"OUT {out} {what}; choose another folder, or replace it with --overwrite")
+    refuse_strangers(out, PARTS if there["kind"] != FOLDERS_KIND else _parts_of_folders(out))
     return None
+
+
+def _parts_of_folders(out: Path) -> set[str]:
+    """What a clean set of class folders consists of: folders with pictures, and two lists."""
+    pictures = (path for path in out.rglob("*") if path.suffix.lower() in PICTURE_SUFFIXES)
+    return {FOLDERS_MANIFEST, DROPPED, *(path.relative_to(out).parts[0] for path in pictures)}
 
 
 def _refuse_overlap(source: Path, out: Path) -> None:
@@ -237,7 +256,7 @@ def _clean_manifest(folder: Path) -> dict[str, Any] | None:
 
 def _recipe(source: PictureSource, made_from: Mapping[str, Any]) -> dict[str, Any]:
     """The part of a step that is known before anything is written, as JSON gives it back."""
-    name = {"name": source.path.resolve().name, "identity": source.identity()}
+    name = {"name": as_text(source.path.resolve().name), "identity": source.identity()}
     return {"source": name} | json.loads(json.dumps(made_from))
 
 
@@ -247,12 +266,20 @@ def _identity(step: Mapping[str, Any]) -> tuple[object, ...]:
     return step["source"]["identity"], made_from
 
 
-def _is_whole(out: Path, manifest: Mapping[str, Any]) -> bool:
+def _lost(out: Path, manifest: Mapping[str, Any]) -> str:
+    """What is no longer there of a clean set, in words; pictures are counted and not read."""
+    kept = manifest["filter"][-1]["kept"]
     try:
-        found = len(open_pictures(out).records)
-    except InputError:
-        return False
-    return found == manifest["filter"][-1]["kept"]
+        pictures = len(open_pictures(out).records)
+    except InputError:  # tables are missing or damaged
+        pictures = 0
+    if manifest["kind"] != FOLDERS_KIND:  # rows with a label have a file too
+        unlabelled = sum(labels.get(UNLABELLED, 0) for labels in manifest["counts"].values())
+        files = (out / "images").glob(f"*/*/*.{manifest['settings']['image_format']}")
+        pictures = min(pictures, unlabelled + sum(1 for _ in files))
+    if pictures < kept:
+        return f"{kept - pictures:,} of {kept:,} pictures"
+    return "" if (out / DROPPED).is_file() else DROPPED
 
 
 def _result(out: Path, manifest: Mapping[str, Any], *, already_done: bool) -> CleanResult:
@@ -351,20 +378,20 @@ def _write_pictures(rows: pa.Table, table: Table, folder: Path) -> None:
 
 
 def _write_files(
-    source: PictureSource, folder: Path, keep: NDArray[np.bool_], progress: Progress
+    source: FilePictures, folder: Path, keep: NDArray[np.bool_], progress: Progress
 ) -> list[Dropped]:
     """Copy the kept files; those that are not there to be copied are returned, for one stops no others."""
     missing: list[Dropped] = []
     records = source.records
     for index, (name, split, label) in enumerate(
-        zip(records.ids, records.splits, records.labels, strict=True)
+        zip(source.files, records.splits, records.labels, strict=True)
     ):
         if keep[index]:
             try:
                 data = read_bytes(source.path / name)
             except ValueError as error:
-                class_name = LABELS[label] if label >= 0 else ""
-                missing.append(Dropped(index, name, split, class_name, (UNREADABLE,), str(error)))
+                picture, class_name = records.ids[index], LABELS[label] if label >= 0 else ""
+                missing.append(Dropped(index, picture, split, class_name, (UNREADABLE,), str(error)))
             else:
                 write_file(folder / name, data)
         progress("copying pictures", index + 1, len(keep))

@@ -135,6 +135,29 @@ def is_extra_copy(groups: NDArray[np.int64]) -> NDArray[np.bool_]:
     return first_of_group(groups) < np.arange(len(groups))
 
 
+def is_spare_copy(
+    groups: NDArray[np.int64], copies: NDArray[np.bool_], dropped: NDArray[np.bool_]
+) -> NDArray[np.bool_]:
+    """Which copies can be dropped, because another picture of their group stays.
+
+    The one that stays is the first that is no copy, or, where all of those are dropped, the first copy.
+
+    Args:
+        groups: int64 [N], -1 for none.
+        copies: bool [N], pictures that are to be dropped where they can.
+        dropped: bool [N], pictures that are dropped for other reasons, copies or not.
+
+    Returns:
+        bool [N].
+    """
+    own = np.arange(len(groups))
+    left = (groups >= 0) & ~dropped
+    rank = own + len(own) * copies  # copies after all others
+    first = np.full(groups.max(initial=0) + 1, 2 * len(own))
+    np.minimum.at(first, groups[left], rank[left])
+    return left & copies & (rank > first[groups])
+
+
 def has_contradiction(groups: NDArray[np.int64], labels: NDArray[np.int64]) -> NDArray[np.bool_]:
     """Which labelled pictures are in a group with more than one label.
 
@@ -189,6 +212,24 @@ def leak_similarity(exact: NDArray[np.int64], near: NearCopies, splits: Iterable
         to_twin, further = similarity[place], leaks[twin[place]]
         leaks[place] = to_twin if ranks[twin[place]] < ranks[place] else min(to_twin, further)
     return leaks
+
+
+def leaking_picture(twins: NDArray[np.int64], splits: Iterable[str]) -> NDArray[np.int64]:
+    """Where the picture of an earlier split is to which `leak_similarity` is the similarity.
+
+    Args:
+        twins: int64 [N], the place of each picture's earlier twin, exact or near; -1 where it has none.
+        splits: as for `leak_similarity`.
+
+    Returns:
+        int64 [N]; -1 where there is none.
+    """
+    ranks = _ranks(splits)
+    leaking = np.full(len(twins), -1)
+    for place in np.flatnonzero(twins >= 0):  # in order, as there
+        twin = twins[place]
+        leaking[place] = twin if ranks[twin] < ranks[place] else leaking[twin]
+    return leaking
 
 
 def describe(pictures: NDArray[np.uint8]) -> NDArray[np.float16]:

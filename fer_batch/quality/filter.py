@@ -13,18 +13,28 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fer_batch.dataset.images import SIDE
+from fer_batch.dataset.names import as_text
 from fer_batch.dataset.writer import UNLABELLED
 from fer_batch.emotions import LABELS
 from fer_batch.progress import Progress, silent
 from fer_batch.quality.audit import ON_PAGE, Audit, CheckAudit, write_audit
 from fer_batch.quality.checks import BY_OUT_OF_FOLD, CHECKS, Scores, find_issues, score_all
 from fer_batch.quality.clean import Dropped, is_written, write_clean
-from fer_batch.quality.duplicates import NearCopies, near_groups
+from fer_batch.quality.duplicates import NearCopies, is_spare_copy, leaking_picture, near_groups
 from fer_batch.quality.keep import read_kept
 from fer_batch.quality.measure import measure, read_pixels
 from fer_batch.quality.out_of_fold import FOLDS, RECIPE, out_of_fold
 from fer_batch.quality.pictures import PictureSource, Records, open_pictures
-from fer_batch.quality.sheets import ON_SHEET, Suspect, Twin, require_picture_suffix, worst, write_sheet
+from fer_batch.quality.sheets import (
+    CELL,
+    ON_SHEET,
+    Suspect,
+    Twin,
+    fit,
+    require_picture_suffix,
+    worst,
+    write_sheet,
+)
 from fer_batch.quality.table import NAME, Columns, read_measured, write_table
 from fer_batch.settings import CheckName, FilterSettings, ThresholdSettings, validated
 from fer_batch.storage import (
@@ -41,6 +51,8 @@ RESULTS_VERSION = 2
 AUDIT = "audit.html"
 _FEWEST = 100
 """Labelled pictures from which models can learn anything."""
+_OF_COPIES: tuple[CheckName, ...] = ("exact_duplicate", "near_duplicate")
+"""Checks whose issues repeat another picture: they are dropped only where it, or one like it, stays."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +65,7 @@ class FilterResult:
         issues: pictures at or over the threshold of each check; None where it was not measured.
         drop: the checks whose issues a clean data set lacks.
         dropped: how many pictures a clean data set lacks.
-        notes: what was not measured, and why.
+        notes: what was not measured, or not kept though `keep` names it, and why.
         table: the Parquet file with all scores and verdicts.
         audit: the page; None in a dry run.
         out: the clean data set; None where none was asked for, or in a dry run.
@@ -72,6 +84,22 @@ class FilterResult:
     out: Path | None
     already_done: bool
     sheets: tuple[Path, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class _Plan:
+    """What is measured already, and what will be once this run has measured."""
+
+    facts: dict[str, Any]
+    """What measurements follow from, labels aside."""
+    columns: Columns | None
+    """Those of an earlier run; None where there are none that can be used."""
+    judged: dict[str, Any] | None
+    """What has judged labels in them; None where nothing has."""
+    labels: dict[str, Any] | None
+    """What will have judged them."""
+    notes: dict[CheckName, str]
+    """Why checks will lack their measurements."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -123,9 +151,10 @@ def filter_dataset(
         out: the clean data set to write, of the same kind; None writes none.
         settings: thresholds, and the checks whose issues are dropped.
         show: contact sheets to write, by check.
-        keep: a text or CSV file of ids that are kept, whatever the checks say.
+        keep: a text or CSV file of ids that are kept, whatever the checks say; unreadable ones are not.
         dry_run: measure, and say what would be dropped; neither page nor clean data set is written.
-        overwrite: replace a clean data set of another source or other settings.
+        overwrite: replace a clean data set of another source, other settings or other measurements, or
+            one that lacks files.
         progress: told how far it is.
 
     Returns:
@@ -143,16 +172,21 @@ def filter_dataset(
     source = open_pictures(Path(dataset))
     kept = read_kept(Path(keep), source.records) if keep else np.zeros(len(source.records), bool)
     by_hand = [name for name, flag in zip(source.records.ids, kept, strict=True) if flag]
-    made_from = {"settings": asdict(settings), "kept_by_hand": by_hand}
+    plan = _plan(source, settings)
+    made_from = {
+        "settings": asdict(settings) | {"drop": _dropping(settings)},  # in whatever order they were given
+        "kept_by_hand": by_hand,
+        "results_version": RESULTS_VERSION,
+        "labels_judged_by": plan.labels,
+    }
     if out is not None and not dry_run:  # before minutes are spent
         is_written(source, Path(out), made_from, overwrite=overwrite)
-    columns, facts, notes = _measured(source, settings, progress)
-    findings = _judge(columns, settings, kept)
-    _write_table(source, findings, facts)
+    findings = _judge(_measured(source, settings, plan, progress), settings, kept)
+    _write_table(source, findings, plan.facts | {"labels": plan.labels})
     audit = None
     if not dry_run:
         audit = source.path / AUDIT
-        write_audit(_audit(source, findings, settings, notes), audit)
+        write_audit(_audit(source, findings, settings, plan), audit)
     sheets = tuple(_write_sheet(source, findings, name, path) for name, path in show.items())
     written = None
     if out is not None and not dry_run:
@@ -163,10 +197,12 @@ def filter_dataset(
     return FilterResult(
         path=source.path,
         pictures=len(source.records),
-        issues={name: None if name in notes else int(flags.sum()) for name, flags in findings.issues.items()},
+        issues={
+            name: None if name in plan.notes else int(flags.sum()) for name, flags in findings.issues.items()
+        },
         drop=_dropping(settings),
         dropped=int((~findings.keep).sum()),
-        notes=tuple(dict.fromkeys(notes.values())),
+        notes=(*dict.fromkeys(plan.notes.values()), *_not_kept(source.records, findings, kept)),
         table=source.path / NAME,
         audit=audit,
         out=written.path if written else None,
@@ -175,10 +211,7 @@ def filter_dataset(
     )
 
 
-def _measured(
-    source: PictureSource, settings: FilterSettings, progress: Progress
-) -> tuple[Columns, dict[str, Any], dict[CheckName, str]]:
-    """The measurements, new or of an earlier run; facts to keep with them; why checks lack theirs."""
+def _plan(source: PictureSource, settings: FilterSettings) -> _Plan:
     facts: dict[str, Any] = {"identity": source.identity(), "results_version": RESULTS_VERSION}
     columns = judged = None
     found = read_measured(source.path / NAME)
@@ -187,36 +220,34 @@ def _measured(
     obstacle = _obstacle(source.records, settings)
     # As the file gives it back: tuples have become lists.
     wanted = None if obstacle else json.loads(json.dumps({"folds": FOLDS, "recipe": asdict(RECIPE)}))
-    if columns is not None and (judged == wanted or wanted is None):
-        notes = {} if judged else dict.fromkeys(BY_OUT_OF_FOLD, obstacle)
-        return columns, facts | {"labels": judged}, notes
-    with resumable_scratch(source.path / NAME, facts) as folder:
+    labels = wanted or judged
+    return _Plan(facts, columns, judged, labels, {} if labels else dict.fromkeys(BY_OUT_OF_FOLD, obstacle))
+
+
+def _measured(source: PictureSource, settings: FilterSettings, plan: _Plan, progress: Progress) -> Columns:
+    """The measurements, new or of an earlier run."""
+    columns = plan.columns
+    if columns is not None and plan.labels == plan.judged:
+        return columns
+    with resumable_scratch(source.path / NAME, plan.facts) as folder:
         pixels = _scratch(folder, len(source.records))
         if columns is None:
             columns = _described(source.records) | measure(source, pixels, progress)
             # What follows may take an hour: this much is kept if it is stopped.
-            _write_table(source, _judge(columns, settings, None), facts | {"labels": None})
+            _write_table(source, _judge(columns, settings, None), plan.facts | {"labels": None})
         else:
             read_pixels(source, pixels, progress)
-        if wanted:
-            columns |= _judge_labels(pixels, columns, source.records, folder / "folds", progress)
+        if plan.labels:
+            columns = columns | _judge_labels(pixels, columns, source.records, folder / "folds", progress)
         del pixels  # Windows removes no file that is mapped
-    notes = {} if wanted else dict.fromkeys(BY_OUT_OF_FOLD, obstacle)
-    return columns, facts | {"labels": wanted}, notes
+    return columns
 
 
 def _judge_labels(
     pixels: NDArray[np.uint8], columns: Columns, records: Records, work: Path, progress: Progress
 ) -> Columns:
     """The columns that models give which have seen neither a picture nor a copy of it."""
-    place_of = {name: place for place, name in enumerate(records.ids)}
-    similarity = columns["near_similarity"]
-    twins = [
-        place_of.get(name, -1) if near else -1
-        for name, near in zip(columns["twin"], similarity > 0, strict=True)
-    ]
-    near = NearCopies(similarity, np.array(twins, np.int64))
-    groups = near_groups(columns["exact_group"], near, ThresholdSettings().near_duplicate)
+    groups = _copies(columns, _twins(columns), ThresholdSettings().near_duplicate)
     labels = np.where(columns["unreadable"] == "", records.labels, -1)
     judged = out_of_fold(pixels, labels, groups, work, folds=FOLDS, recipe=RECIPE, progress=progress)
     confidence = judged.probabilities[np.arange(len(labels)), labels]
@@ -260,13 +291,35 @@ def _dropping(settings: FilterSettings) -> tuple[CheckName, ...]:
     return tuple(name for name in CHECKS if name in {*settings.drop, "unreadable"})
 
 
+def _twins(columns: Columns) -> NDArray[np.int64]:
+    """Where each picture's twin is, exact or near; -1 where it has none."""
+    # Of equal ids in two splits the first counts, so that a twin is always earlier.
+    place_of = {name: place for place, name in reversed(list(enumerate(columns["id"])))}
+    return np.array([place_of.get(name, -1) for name in columns["twin"]], np.int64)
+
+
+def _copies(columns: Columns, twins: NDArray[np.int64], threshold: float) -> NDArray[np.int64]:
+    """The groups of copies, exact or near, as `near_groups` numbers them."""
+    similarity = columns["near_similarity"]
+    near = NearCopies(similarity, np.where(similarity > 0, twins, -1))
+    return near_groups(columns["exact_group"], near, threshold)
+
+
 def _judge(columns: Columns, settings: FilterSettings, kept: NDArray[np.bool_] | None) -> _Findings:
+    twins = _twins(columns)
+    leaking = leaking_picture(twins, columns["split"])
+    columns = columns | {"leaked_from": np.where(leaking < 0, "", columns["id"][leaking])}
     scores = score_all(columns)
     issues = find_issues(scores, settings.thresholds)
-    keep = ~np.logical_or.reduce([issues[name] for name in _dropping(settings)])
-    if kept is not None:
-        keep |= kept & ~issues["unreadable"]
-    return _Findings(columns, scores, issues, keep)
+    by_hand = np.zeros(len(twins), bool) if kept is None else kept & ~issues["unreadable"]
+    dropped, copies = np.zeros(len(twins), bool), np.zeros(len(twins), bool)
+    for name in _dropping(settings):
+        (copies if name in _OF_COPIES else dropped)[issues[name] & ~by_hand] = True
+    groups = columns["exact_group"]
+    if "near_duplicate" in settings.drop:
+        groups = _copies(columns, twins, settings.thresholds.near_duplicate)
+    dropped |= is_spare_copy(groups, copies, dropped)
+    return _Findings(columns, scores, issues, ~dropped)
 
 
 def _write_table(source: PictureSource, findings: _Findings, facts: dict[str, Any]) -> None:
@@ -294,13 +347,14 @@ def _suspects(source: PictureSource, findings: _Findings, name: CheckName, count
     places = worst(findings.scores[name], count)
     find_twins = CHECKS[name].twins
     twins = find_twins(findings.columns, places) if find_twins else places
-    pictures = source.pictures([*places, *twins])
+    pictures = {
+        place: fit(picture) if picture is not None and max(picture.shape) > CELL else picture
+        for place, picture in source.pictures({*places.tolist(), *twins.tolist()})
+    }
     records = source.records
     suspects = []
-    for place, twin, picture, other in zip(
-        places.tolist(), twins.tolist(), pictures[: len(places)], pictures[len(places) :], strict=True
-    ):
-        shown = None
+    for place, twin in zip(places.tolist(), twins.tolist(), strict=True):
+        picture, other, shown = pictures[place], pictures[twin], None
         if twin != place and other is not None:
             shown = Twin(records.ids[twin], records.splits[twin], _label(int(records.labels[twin])), other)
         suspects.append(
@@ -323,9 +377,7 @@ def _write_sheet(source: PictureSource, findings: _Findings, name: CheckName, pa
     return path
 
 
-def _audit(
-    source: PictureSource, findings: _Findings, settings: FilterSettings, notes: Mapping[CheckName, str]
-) -> Audit:
+def _audit(source: PictureSource, findings: _Findings, settings: FilterSettings, plan: _Plan) -> Audit:
     checks = [
         CheckAudit(
             name=name,
@@ -333,17 +385,18 @@ def _audit(
             threshold=getattr(settings.thresholds, name),
             scores=findings.scores[name],
             dropped=name in _dropping(settings),
-            note=notes.get(name, ""),
+            note=plan.notes.get(name, ""),
             suspects=_suspects(source, findings, name, ON_PAGE),
         )
         for name, check in CHECKS.items()
     ]
-    facts = [
-        ("dropped", ", ".join(_dropping(settings))),
-        ("labels judged by", f"{FOLDS} models of {RECIPE.arch}, each trained on the other folds"),
-        *((name, version) for name, version in versions("numpy", "onnxruntime").items()),
-    ]
-    return Audit(source.path.resolve().name, checks, _class_counts(source.records, findings.keep), facts)
+    facts = [("dropped", ", ".join(_dropping(settings)))]
+    if plan.labels:
+        models = f"{plan.labels['folds']} models of {plan.labels['recipe']['arch']}"
+        facts.append(("labels judged by", f"{models}, each trained on the other folds"))
+    facts += versions("numpy", "onnxruntime").items()
+    name = as_text(source.path.resolve().name)
+    return Audit(name, checks, _class_counts(source.records, findings.keep), facts)
 
 
 def _class_counts(records: Records, keep: NDArray[np.bool_]) -> dict[str, dict[str, tuple[int, int]]]:
@@ -357,6 +410,17 @@ def _class_counts(records: Records, keep: NDArray[np.bool_]) -> dict[str, dict[s
             if here.any() or value >= 0:
                 counts[split][name] = (int(here.sum()), int((here & keep).sum()))
     return counts
+
+
+def _not_kept(records: Records, findings: _Findings, kept: NDArray[np.bool_]) -> list[str]:
+    """A note of what is dropped though it was to be kept, if anything is."""
+    lost = np.flatnonzero(kept & findings.issues["unreadable"])
+    if not len(lost):
+        return []
+    return [
+        f"--keep names pictures that cannot be read and are dropped all the same: {len(lost)}, "
+        f"{records.ids[lost[0]]} first"
+    ]
 
 
 def _dropped(records: Records, findings: _Findings, settings: FilterSettings) -> list[Dropped]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,8 @@ from fer_batch.quality.pictures import Records
 
 def read_kept(path: Path, records: Records) -> NDArray[np.bool_]:
     """Which pictures a file names: one id a line, or a CSV file with a column `id`, as `dropped.csv` has.
+
+    An id with a comma in it may be quoted on its line, as in a CSV file, or not.
 
     Args:
         path: of the file, UTF-8.
@@ -27,19 +30,34 @@ def read_kept(path: Path, records: Records) -> NDArray[np.bool_]:
         UsageError: an id is none of the data set's.
     """
     try:
-        with path.open(encoding="utf-8-sig", newline="") as stream:
-            rows = [row for row in csv.reader(stream) if row]
+        lines = path.read_text(encoding="utf-8-sig").split("\n")
+        named = list(_named(lines))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise InputError(f"--keep {path} cannot be read: {error}") from error
-    column = 0
-    if rows and "id" in rows[0]:
-        column = rows[0].index("id")
-        rows = rows[1:]
     places = {name: place for place, name in enumerate(records.ids)}
     kept = np.zeros(len(records), bool)
-    for number, row in enumerate(rows, 1):
-        name = row[column].strip() if column < len(row) else ""
-        if name not in places:
-            raise UsageError(f"--keep {path}: entry {number}, {name!r}, is no picture of the data set")
-        kept[places[name]] = True
+    for number, readings in named:
+        place = next((places[name] for name in readings if name in places), None)
+        if place is None:
+            raise UsageError(
+                f"--keep {path}: line {number}, {readings[0]!r}, is no picture of the data set; "
+                "give its ids as quality.parquet and dropped.csv have them"
+            )
+        kept[place] = True
     return kept
+
+
+def _named(lines: Sequence[str]) -> Iterator[tuple[int, tuple[str, ...]]]:
+    """What each entry may mean, the likelier first, with the number of its last line."""
+    rows = csv.reader(line + "\n" for line in lines)
+    header = next((row for row in rows if any(map(str.strip, row))), [])
+    if "id" in header:
+        column = header.index("id")
+        for row in rows:
+            if any(map(str.strip, row)):
+                yield rows.line_num, (row[column].strip() if column < len(row) else "",)
+        return
+    for number, line in enumerate(map(str.strip, lines), 1):
+        if line:
+            quoted = next(csv.reader([line]))
+            yield number, (line, quoted[0]) if len(quoted) == 1 else (line,)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from fer_batch.dataset.images import SIDE, resize
+from fer_batch.dataset.images import SIDE
 from fer_batch.inference.detail import squared_differences
 from fer_batch.progress import Progress
 from fer_batch.quality.duplicates import (
@@ -149,7 +149,7 @@ def _parts(source: PictureSource) -> Iterator[_Part]:
 
     def measure(batch: Batch) -> _Part:
         blank = np.zeros((SIDE, SIDE), np.uint8)
-        pixels = np.stack([blank if image is None else resize(image, SIDE) for image in batch.images])
+        pixels = np.stack([blank if image is None else image for image in batch.images])
         values = measure_light(pixels) | measure_faces(finder.find(pixels))
         found = flaws.find(pixels)
         values |= {"occlusion": found.occlusion, "print": found.print, "no_face": found.no_face}
@@ -173,5 +173,5 @@ def read_pixels(source: PictureSource, pixels: NDArray[np.uint8], progress: Prog
     for batch in source.batches():
         for place, image in enumerate(batch.images, batch.start):
             if image is not None:
-                pixels[place] = resize(image, SIDE)
+                pixels[place] = image
         progress("reading pictures", batch.start + len(batch), len(source.records))

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+import os
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -14,9 +15,9 @@ from numpy.typing import NDArray
 
 from fer_batch.dataset.archives import reading
 from fer_batch.dataset.arrays import find_tables, open_table
-from fer_batch.dataset.class_folders import find_pictures, has_class_folders, read_bytes
+from fer_batch.dataset.class_folders import PICTURE_SUFFIXES, find_pictures, has_class_folders, read_bytes
 from fer_batch.dataset.dialects import SPLITS
-from fer_batch.dataset.images import decode_gray, pixel_sha256
+from fer_batch.dataset.images import SIDE, decode_gray, pixel_sha256, resize
 from fer_batch.emotions import LABELS
 from fer_batch.errors import DatasetFormatError, InputError
 from fer_batch.storage import file_sha256
@@ -31,7 +32,8 @@ class Records:
     That order is train, val, test, and in a split that of the table, or of the paths of the files.
 
     Attributes:
-        ids: their names, unique in their split; in class folders paths relative to the folder.
+        ids: their names, unique in their split; in class folders paths relative to the folder, as
+            valid text.
         rows: int64 [N], rows of the source that the data set was prepared from; in class folders their
             places, from 0, in the order of all paths.
         splits: `train`, `val` or `test`.
@@ -53,8 +55,9 @@ class Batch:
 
     Attributes:
         start: where the first of them is in `Records`.
-        images: uint8 [H, W] each, gray, 0–255, as large as they are; None for one that cannot be read.
-        sha256: fingerprints, equal exactly for exact duplicates; empty for one that cannot be read.
+        images: uint8 [48, 48] each, gray, 0–255, resized; None for one that cannot be read.
+        sha256: fingerprints of the pictures as large as they are, equal exactly for exact duplicates; empty
+            for one that cannot be read.
         reasons: why it cannot be read; empty for those that can.
     """
 
@@ -96,8 +99,10 @@ class PictureSource(Protocol):
         """
         ...
 
-    def pictures(self, indices: Sequence[int]) -> list[NDArray[np.uint8] | None]:
-        """The pictures at these places in `records`, as `Batch.images` has them, in the order asked for.
+    def pictures(self, indices: Collection[int]) -> Iterator[tuple[int, NDArray[np.uint8] | None]]:
+        """The pictures at these places in `records`, one after the other, each with its place.
+
+        They are uint8 [H, W], gray, as large as they are; None where one cannot be read.
 
         Raises:
             InputError: the data set cannot be read.
@@ -105,7 +110,7 @@ class PictureSource(Protocol):
         ...
 
 
-def open_pictures(path: Path) -> PictureSource:
+def open_pictures(path: Path) -> TablePictures | FilePictures:
     """Find the pictures of a dataset folder or, where it has no tables, of a folder of class folders.
 
     Rows without a label, and pictures in folders that name no expression, are among them.
@@ -124,7 +129,8 @@ def open_pictures(path: Path) -> PictureSource:
         )
     source = _open_tables(path, tables) if tables else _open_files(path)
     if not len(source.records):
-        raise DatasetFormatError(f"{path} has no pictures")
+        suffixes = ", ".join(sorted(PICTURE_SUFFIXES))
+        raise DatasetFormatError(f"{path} has no pictures: files in class folders must end in {suffixes}")
     return source
 
 
@@ -206,45 +212,53 @@ class TablePictures:
         for table in self.tables:
             start = table.start
             for batch in table.batches(size, ["image.bytes", "sha256"]):
-                decoded = [_decode(data) for data in batch["image"].field("bytes").to_pylist()]
+                decoded = (_decode(data) for data in batch["image"].field("bytes").to_pylist())
                 yield _batch(start, decoded, batch["sha256"].to_pylist())
                 start += batch.num_rows
 
-    def pictures(self, indices: Sequence[int]) -> list[NDArray[np.uint8] | None]:
+    def pictures(self, indices: Collection[int]) -> Iterator[tuple[int, NDArray[np.uint8] | None]]:
         """See `PictureSource.pictures`; only row groups that have one of them are read.
 
         Raises:
             InputError: a table cannot be read, or is damaged.
         """
         wanted = set(indices)
-        found = {place: image for table in self.tables for place, image in table.pictures(wanted)}
-        return [found[index] for index in indices]
+        for table in self.tables:
+            yield from table.pictures(wanted)
 
 
 @dataclass(frozen=True, eq=False)
 class FilePictures:
-    """A folder of class folders; see `PictureSource`."""
+    """A folder of class folders; see `PictureSource`.
+
+    Attributes:
+        path: the folder.
+        records: what is known of its pictures.
+        files: their paths relative to it, as the file system has them.
+    """
 
     path: Path
     records: Records
+    files: tuple[str, ...]
 
     def identity(self) -> str:
         """SHA-256 of size, time of the last change in nanoseconds, and path of every picture file."""
         digest = hashlib.sha256()
-        for name in self.records.ids:
-            digest.update(f"{_stamp(self.path / name)} {name}\n".encode())
+        for name in self.files:
+            digest.update(os.fsencode(f"{_stamp(self.path / name)} {name}\n"))
         return digest.hexdigest()
 
     def batches(self, size: int = 256) -> Iterator[Batch]:
         """See `PictureSource.batches`; fingerprints are of the gray pixels."""
         for start in range(0, len(self.records), size):
-            names = self.records.ids[start : start + size]
-            decoded = [_read(self.path / name) for name in names]
+            names = self.files[start : start + size]
+            decoded = (_read(self.path / name) for name in names)
             yield _batch(start, decoded, [""] * len(names))
 
-    def pictures(self, indices: Sequence[int]) -> list[NDArray[np.uint8] | None]:
+    def pictures(self, indices: Collection[int]) -> Iterator[tuple[int, NDArray[np.uint8] | None]]:
         """See `PictureSource.pictures`."""
-        return [_read(self.path / self.records.ids[index])[0] for index in indices]
+        for index in set(indices):
+            yield index, _read(self.path / self.files[index])[0]
 
 
 def _open_tables(path: Path, paths: dict[str, Path]) -> TablePictures:
@@ -278,12 +292,12 @@ def _open_files(path: Path) -> FilePictures:
     found = list(enumerate(find_pictures(path)))
     found.sort(key=lambda item: SPLITS.index(item[1].split))  # stable: by path within a split
     records = Records(
-        ids=[picture.path for _, picture in found],
+        ids=[picture.name for _, picture in found],
         rows=np.array([row for row, _ in found], np.int64),
         splits=[picture.split for _, picture in found],
         labels=np.array([-1 if picture.label is None else picture.label for _, picture in found], np.int64),
     )
-    return FilePictures(path, records)
+    return FilePictures(path, records, tuple(picture.path for _, picture in found))
 
 
 def _stamp(path: Path) -> str:
@@ -312,11 +326,14 @@ def _decode(data: bytes | None) -> _Decoded:
         return None, str(error)
 
 
-def _batch(start: int, decoded: list[_Decoded], sha256: list[str | None]) -> Batch:
-    """A batch; where no fingerprint is known, that of the decoded pixels is taken."""
-    images = [image for image, _ in decoded]
-    prints = [
-        "" if image is None else known or pixel_sha256(image)
-        for image, known in zip(images, sha256, strict=True)
-    ]
-    return Batch(start, images, prints, [reason for _, reason in decoded])
+def _batch(start: int, decoded: Iterable[_Decoded], sha256: Sequence[str | None]) -> Batch:
+    """A batch; where no fingerprint is known, that of the decoded pixels is taken.
+
+    Pictures are resized as they come, so that no batch of large ones is ever in memory.
+    """
+    batch = Batch(start, [], [], [])
+    for (image, reason), known in zip(decoded, sha256, strict=True):
+        batch.images.append(None if image is None else resize(image, SIDE))
+        batch.sha256.append("" if image is None else known or pixel_sha256(image))
+        batch.reasons.append(reason)
+    return batch

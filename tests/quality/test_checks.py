@@ -65,7 +65,7 @@ def test_each_check_sees_its_own(check: CheckName, changes: dict) -> None:
         measured[name][1] = value
     found = find_issues(score_all(measured), ThresholdSettings())
     assert found[check].tolist() == [False, True, False]
-    values = {name: column[1] for name, column in measured.items()}
+    values = {name: column[1] for name, column in measured.items()} | {"leaked_from": "00000"}
     assert "{" not in CHECKS[check].reason.format(**values)
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import json
+import os
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -391,6 +393,15 @@ def test_second_run_does_nothing(any_source: Path, tmp_path: Path) -> None:
     assert times(tmp_path / "out") == before
 
 
+def test_overwriting_deletes_nothing_but_the_clean_set(any_source: Path, tmp_path: Path) -> None:
+    write(any_source, tmp_path / "out", 1)
+    (tmp_path / "out" / "runs").mkdir()
+    (tmp_path / "out" / "runs" / "history.csv").write_text("epoch\n1\n")
+    with pytest.raises(UsageError, match=r"OUT .* also holds runs, which --overwrite would delete"):
+        write(any_source, tmp_path / "out", 1, 2, settings="stricter", overwrite=True)
+    assert (tmp_path / "out" / "runs" / "history.csv").is_file()
+
+
 def test_another_clean_set_is_replaced_only_on_request(any_source: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     write(any_source, out, 1)
@@ -411,17 +422,50 @@ def test_a_clean_set_of_another_source_is_another(folders: Path, tmp_path: Path)
         write(folders, tmp_path / "out", 1)
 
 
-@pytest.mark.parametrize("lost", ["val.parquet", "train/sad/text.png"])
+@pytest.mark.parametrize(
+    ("lost", "named"),
+    [
+        ("val.parquet", "7 of 34 pictures"),
+        ("images", "34 of 34 pictures"),
+        ("images/test/sad", "1 of 34 pictures"),
+        ("images/train/angry/00007.png", "1 of 34 pictures"),
+        ("dropped.csv", "dropped.csv"),
+        ("train/sad/text.png", "1 of 7 pictures"),
+        ("train", "5 of 7 pictures"),
+    ],
+)
 def test_an_incomplete_clean_set_is_not_taken_for_done(
-    lost: str, dataset: Path, folders: Path, tmp_path: Path
+    lost: str, named: str, dataset: Path, folders: Path, tmp_path: Path
 ) -> None:
-    source = dataset if lost.endswith("parquet") else folders
+    source = folders if lost.startswith("train") else dataset
     write(source, tmp_path / "out", 1)
-    (tmp_path / "out" / lost).unlink()
-    with pytest.raises(UsageError, match="files missing"):
+    before = made.tree(tmp_path / "out")
+    path = tmp_path / "out" / lost
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink()
+    with pytest.raises(UsageError, match=f"out lacks {named} of this clean set; .* --overwrite"):
         write(source, tmp_path / "out", 1)
     assert not write(source, tmp_path / "out", 1, overwrite=True).already_done
-    assert (tmp_path / "out" / lost).is_file()
+    assert made.tree(tmp_path / "out") == before
+
+
+def test_a_file_name_that_is_no_text_is_copied_as_it_is(tmp_path: Path) -> None:
+    name = os.fsdecode(b"happy/caf\xe9.png")
+    path = tmp_path / "in" / name
+    path.parent.mkdir(parents=True)
+    picture = cv2.imencode(".png", np.full((48, 48), 99, np.uint8))[1].tobytes()
+    try:
+        path.write_bytes(picture)
+    except OSError:
+        pytest.skip("this file system has no such names")
+    (path.parent / "plain.png").write_bytes(picture)
+    write(tmp_path / "in", tmp_path / "out", 1)
+    assert (tmp_path / "out" / name).read_bytes() == picture
+    assert write(tmp_path / "in", tmp_path / "out", 1).already_done
+    write(tmp_path / "in", tmp_path / "other", 0)
+    assert [row["id"] for row in list_dropped(tmp_path / "other")] == ["happy/caf%E9.png"]
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,9 @@ from fer_batch.quality.duplicates import (
     has_contradiction,
     has_twin_in_earlier_split,
     is_extra_copy,
+    is_spare_copy,
     leak_similarity,
+    leaking_picture,
     near_groups,
 )
 
@@ -249,6 +251,34 @@ def test_no_pairs_at_all(count: int) -> None:
     exact = np.full(count, -1)
     assert near_groups(exact, near, CERTAIN).tolist() == [-1] * count
     assert leak_similarity(exact, near, ["val"] * count).tolist() == [0] * count
+
+
+@given(st.lists(st.tuples(st.integers(-1, 3), st.booleans(), st.booleans()), max_size=12))
+def test_of_every_group_a_picture_stays_that_nothing_else_drops(rows: list[tuple[int, bool, bool]]) -> None:
+    groups = np.array([row[0] for row in rows], np.int64)
+    copies, dropped = (np.array([row[place] for row in rows], bool) for place in (1, 2))
+    spare = is_spare_copy(groups, copies, dropped)
+    assert not (spare & ~copies).any()
+    assert not (spare & dropped).any()
+    assert not spare[groups < 0].any()
+    for number in set(groups[groups >= 0]):
+        here = (groups == number) & ~dropped
+        stay = np.flatnonzero(here & ~spare)
+        originals = np.flatnonzero(here & ~copies)
+        assert stay.tolist() == (originals if len(originals) else np.flatnonzero(here)[:1]).tolist()
+
+
+@given(st.lists(st.tuples(st.integers(0, 11), st.sampled_from(SPLITS)), max_size=12))
+def test_the_leaking_picture_is_of_an_earlier_split(rows: list[tuple[int, str]]) -> None:
+    splits = sorted((row[1] for row in rows), key=SPLITS.index)
+    twins = np.array([min(row[0], place) - 1 for place, row in enumerate(rows)], np.int64)
+    twins[twins == np.arange(len(rows))] = -1
+    near = NearCopies(np.where(twins < 0, 0, 0.9).astype(np.float32), twins)
+    leaking = leaking_picture(twins, splits)
+    leaks = leak_similarity(np.full(len(rows), -1), near, splits) > 0
+    assert (leaking >= 0).tolist() == leaks.tolist()
+    for place in np.flatnonzero(leaks):
+        assert SPLITS.index(splits[leaking[place]]) < SPLITS.index(splits[place])
 
 
 def test_progress_reaches_its_total() -> None:

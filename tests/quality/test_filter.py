@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 from pathlib import Path
 
 import cv2
@@ -16,7 +17,8 @@ from fer_batch import evaluate, filter_dataset
 from fer_batch.dataset import load_split
 from fer_batch.errors import UsageError
 from fer_batch.quality import filter as module
-from fer_batch.settings import CheckName, FilterSettings, ThresholdSettings, TrainSettings
+from fer_batch.quality.pictures import open_pictures
+from fer_batch.settings import CheckName, EvaluateSettings, FilterSettings, ThresholdSettings, TrainSettings
 
 FAST = FilterSettings(labels=False)
 
@@ -28,6 +30,12 @@ def face() -> np.ndarray:
     return cv2.cvtColor(data.astronaut()[40:220, 130:310], cv2.COLOR_RGB2GRAY)
 
 
+def write(path: Path, picture: np.ndarray, size: int = 96) -> None:
+    picture = cv2.resize(picture.clip(0, 255).astype(np.uint8), (size, size), interpolation=cv2.INTER_AREA)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(cv2.imencode(path.suffix, picture)[1].tobytes())
+
+
 @pytest.fixture
 def folders(tmp_path: Path, face: np.ndarray) -> Path:
     """Class folders with every kind of trouble, in sizes from 32 to 512 pixels, gray and colour."""
@@ -35,12 +43,7 @@ def folders(tmp_path: Path, face: np.ndarray) -> Path:
     shapes = [cv2.resize(rng.uniform(0, 255, (5, 5)), (96, 96), interpolation=cv2.INTER_CUBIC) for _ in "abc"]
 
     def save(name: str, picture: np.ndarray, size: int = 96) -> None:
-        path = tmp_path / "faces" / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        picture = cv2.resize(
-            picture.clip(0, 255).astype(np.uint8), (size, size), interpolation=cv2.INTER_AREA
-        )
-        assert cv2.imwrite(str(path), picture)
+        write(tmp_path / "faces" / name, picture, size)
 
     save("train/happy/face.png", face)
     save("train/happy/face_512.jpg", cv2.cvtColor(face, cv2.COLOR_GRAY2BGR), 512)
@@ -92,8 +95,9 @@ def test_the_clean_folder_lacks_what_is_listed_and_nothing_else(folders: Path, t
     kept = {path.stem for path in (tmp_path / "clean").rglob("*") if path.suffix in {".png", ".jpg"}}
     assert len(kept) == 11
     assert all(path.read_bytes() == content for path, content in before.items())
+    other_order: tuple[CheckName, ...] = ("dark", "blank", "unreadable", "dark")
     assert filter_dataset(
-        folders, tmp_path / "clean", FilterSettings(labels=False, drop=("blank", "dark"))
+        folders, tmp_path / "clean", FilterSettings(labels=False, drop=other_order)
     ).already_done
 
 
@@ -120,7 +124,8 @@ def test_a_changed_data_set_is_measured_anew(folders: Path) -> None:
 
 def test_class_folders_can_be_evaluated_afterwards(folders: Path, tmp_path: Path) -> None:
     filter_dataset(folders, settings=FAST)
-    assert evaluate("default", folders, tmp_path / "out").metrics["n"] == 13
+    settings = EvaluateSettings(split="train")
+    assert evaluate("default", folders, tmp_path / "out", settings).metrics["n"] == 12
 
 
 def test_kept_by_hand(folders: Path, tmp_path: Path) -> None:
@@ -132,8 +137,88 @@ def test_kept_by_hand(folders: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="other settings"):
         filter_dataset(folders, tmp_path / "clean", FAST, keep=listed)
     listed.write_text("train/angry/broken.png\n", encoding="utf-8")
-    filter_dataset(folders, tmp_path / "other", FAST, keep=listed)
+    result = filter_dataset(folders, tmp_path / "other", FAST, keep=listed)
     assert not (tmp_path / "other/train/angry/broken.png").exists()
+    assert result.notes[1:] == (
+        "--keep names pictures that cannot be read and are dropped all the same: 1, "
+        "train/angry/broken.png first",
+    )
+
+
+def kept(folder: Path) -> list[str]:
+    table = pq.read_table(folder / "quality.parquet", columns=["id", "verdict"])
+    return [Path(row["id"]).stem for row in table.to_pylist() if row["verdict"] == "keep"]
+
+
+def test_a_copy_stays_where_what_it_is_a_copy_of_goes_for_another_reason(
+    tmp_path: Path, face: np.ndarray
+) -> None:
+    data = tmp_path / "faces"
+    for name, picture in (("a_dark", face * 0.22), ("b", face), ("c", face), ("d_other", 255.0 - face)):
+        write(data / "happy" / f"{name}.png", picture)
+    drop: tuple[CheckName, ...] = ("dark", "near_duplicate", "exact_duplicate")
+    settings = FilterSettings(labels=False, drop=drop)
+    result = filter_dataset(data, tmp_path / "clean", settings)
+    assert flagged(data, "near_duplicate") == {"b"}
+    assert (result.issues["exact_duplicate"], result.dropped) == (1, 2)
+    assert kept(data) == ["b", "d_other"]
+    assert open_pictures(tmp_path / "clean").records.ids == ["happy/b.png", "happy/d_other.png"]
+    listed = tmp_path / "keep.txt"
+    listed.write_text("happy/c.png\n", encoding="utf-8")
+    filter_dataset(data, settings=settings, keep=listed)
+    assert kept(data) == ["c", "d_other"]
+    filter_dataset(data, settings=FilterSettings(labels=False, drop=("near_duplicate",)))
+    assert kept(data) == ["a_dark", "c", "d_other"]
+
+
+def test_a_leak_names_the_picture_of_the_earlier_split(tmp_path: Path, face: np.ndarray) -> None:
+    data = tmp_path / "faces"
+    write(data / "train/happy/a.png", face)
+    write(data / "val/happy/b.png", face * 0.9 + 20)
+    write(data / "val/happy/c.png", face * 0.9 + 20)
+    sheet = tmp_path / "sheet.png"
+    filter_dataset(data, settings=FAST, show={"cross_split_leak": sheet})
+    rows = {row["id"]: row for row in pq.read_table(data / "quality.parquet").to_pylist()}
+    assert rows["val/happy/c.png"]["twin"] == "val/happy/b.png"
+    for name in ("val/happy/b.png", "val/happy/c.png"):
+        assert "cross_split_leak: in val, like train/happy/a.png: 1.00" in rows[name]["reason"]
+    page = (data / "audit.html").read_text(encoding="utf-8")
+    section = page.partition('<section class="check" aria-labelledby="check-cross_split_leak">')[2]
+    assert section.partition("</section>")[0].count('alt="its twin train/happy/a.png of train, happy"') == 2
+
+
+def test_a_file_name_that_is_no_text_is_written_as_text(tmp_path: Path, face: np.ndarray) -> None:
+    data = tmp_path / "faces"
+    write(data / "happy" / "a.png", face)
+    try:
+        write(data / "happy" / os.fsdecode(b"caf\xe9.png"), face)
+    except OSError:
+        pytest.skip("this file system has no such names")
+    sheets: dict[CheckName, Path] = {"exact_duplicate": tmp_path / "sheet.png"}
+    drop: tuple[CheckName, ...] = ("exact_duplicate",)
+    filter_dataset(data, tmp_path / "clean", FilterSettings(labels=False, drop=drop), show=sheets)
+    assert kept(data) == ["a"]
+    assert flagged(data, "exact_duplicate") == {"caf%E9"}
+    assert "happy/caf%E9.png" in (data / "audit.html").read_text(encoding="utf-8")
+    assert "happy/caf%E9.png" in (tmp_path / "clean" / "dropped.csv").read_text(encoding="utf-8")
+    kept_by_hand = tmp_path / "clean" / "dropped.csv"
+    filter_dataset(data, tmp_path / "other", FilterSettings(labels=False, drop=drop), keep=kept_by_hand)
+    assert (tmp_path / "other" / "happy" / os.fsdecode(b"caf\xe9.png")).is_file()
+
+
+def test_a_clean_set_of_other_measurements_is_not_taken_for_done(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = write_stripes(tmp_path / "in", train=84, held_out=14)
+    settings = FilterSettings(drop=("exact_duplicate", "label_issue"))
+    monkeypatch.setattr(module, "find_spec", lambda _: None)  # PyTorch is not there
+    filter_dataset(data, tmp_path / "clean", settings)
+    assert filter_dataset(data, tmp_path / "clean", settings).already_done
+    for name, value in (("find_spec", lambda name: name), ("RESULTS_VERSION", -1)):
+        with monkeypatch.context() as later:
+            later.setattr(module, name, value)
+            with pytest.raises(UsageError, match="other measurements"):
+                filter_dataset(data, tmp_path / "clean", settings)
 
 
 def test_a_dry_run_writes_no_data_set_and_no_page(folders: Path, tmp_path: Path) -> None:
@@ -165,6 +250,8 @@ def test_labels_are_judged_and_an_interrupted_run_goes_on(
     results = filter_dataset(folders[0], settings=FilterSettings())
     assert results.issues["label_issue"] is not None
     assert not results.notes
+    judges = "<dt>labels judged by</dt><dd>2 models of"
+    assert judges in (folders[0] / "audit.html").read_text(encoding="utf-8")
 
     class Stopped(Exception):  # noqa: N818 - no error: a person's Ctrl-C
         pass
@@ -189,6 +276,7 @@ def test_labels_are_judged_and_an_interrupted_run_goes_on(
 def test_too_few_labels_are_a_note_and_no_error(folders: Path) -> None:
     result = filter_dataset(folders, settings=FilterSettings())
     assert result.issues["outlier"] is None
+    assert "labels judged by" not in (folders / "audit.html").read_text(encoding="utf-8")
     assert "are needed to learn from" in result.notes[0]
 
 

@@ -20,6 +20,8 @@ RECORDS = Records(["00000", "00001", 'a, "b".png'], np.arange(3), ["train"] * 3,
         '00001\n"a, ""b"".png"\n',
         '\ufeff00001\n\n"a, ""b"".png"',
         'split,id,reason\ntrain,00001,"dark, and more"\nval,"a, ""b"".png",\n',
+        '  \n00001\r\n \t \na, "b".png \n',
+        '\nid,reason\n00001,\n , \n"a, ""b"".png",dark',
     ],
 )
 def test_ids_in_lines_or_in_a_column(tmp_path: Path, text: str) -> None:
@@ -30,8 +32,11 @@ def test_ids_in_lines_or_in_a_column(tmp_path: Path, text: str) -> None:
 
 def test_an_id_that_is_none_is_an_error_that_names_it(tmp_path: Path) -> None:
     path = tmp_path / "keep.txt"
-    path.write_text("00001\n7\n", encoding="utf-8")
-    with pytest.raises(UsageError, match=r"keep\.txt: entry 2, '7', is no picture"):
+    path.write_text("00001\n\n7, of val\n", encoding="utf-8")
+    with pytest.raises(UsageError, match=r"keep\.txt: line 3, '7, of val', is no picture"):
+        read_kept(path, RECORDS)
+    path.write_text('id,reason\n00001,"dark,\n and more"\n,dark\n', encoding="utf-8")
+    with pytest.raises(UsageError, match=r"keep\.txt: line 4, '', is no picture"):
         read_kept(path, RECORDS)
 
 

@@ -21,7 +21,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fer_batch.dataset import load_split, prepare
-from fer_batch.dataset.images import encode, pixel_sha256
+from fer_batch.dataset.images import SIDE, encode, pixel_sha256, resize
 from fer_batch.errors import DatasetFormatError, InputError
 from fer_batch.quality.pictures import Batch, PictureSource, open_pictures
 
@@ -64,6 +64,13 @@ def whole(source: PictureSource, size: int = 256) -> Batch:
     return Batch(0, images, sha256, reasons)
 
 
+def chosen(source: PictureSource, indices: list[int]) -> list[np.ndarray | None]:
+    """These pictures, as large as they are."""
+    found = dict(source.pictures(indices))
+    assert set(found) == set(indices)
+    return [found[index] for index in indices]
+
+
 def same(first: list[np.ndarray | None], second: list[np.ndarray | None]) -> bool:
     return all(
         (a is None and b is None) or (a is not None and b is not None and np.array_equal(a, b))
@@ -96,7 +103,7 @@ def test_any_size_of_batch_and_any_choice_give_the_same_pictures(
     source = open_pictures(dataset)
     images = whole(source).images
     assert same(whole(source, size).images, images)
-    assert same(source.pictures(indices), [images[index] for index in indices])
+    assert same(chosen(source, indices), [images[index] for index in indices])
 
 
 def test_row_groups_of_any_size_are_read(dataset: Path, tmp_path: Path) -> None:
@@ -105,8 +112,8 @@ def test_row_groups_of_any_size_are_read(dataset: Path, tmp_path: Path) -> None:
     source = open_pictures(tmp_path)
     images = whole(open_pictures(dataset)).images
     assert same(whole(source, 3).images, images)
-    chosen = [34, 5, 20, 21, 5]
-    assert same(source.pictures(chosen), [images[index] for index in chosen])
+    indices = [34, 5, 20, 21, 5]
+    assert same(chosen(source, indices), [images[index] for index in indices])
 
 
 def test_rows_without_a_label_are_read_too(tmp_path: Path) -> None:
@@ -139,7 +146,7 @@ def test_a_corrupt_picture_in_a_table_stands_alone(
     assert (read.sha256[4], read.reasons[4]) == ("", reason)
     assert "" not in read.sha256[:4] + read.sha256[5:]
     assert not any(read.reasons[:4] + read.reasons[5:])
-    assert same(source.pictures([5, 4]), [expected[5], None])
+    assert same(chosen(source, [5, 4]), [expected[5], None])
 
 
 def test_a_table_without_fingerprints_gets_those_of_its_pixels(dataset: Path, tmp_path: Path) -> None:
@@ -189,7 +196,7 @@ def test_damage_inside_a_table_is_found_when_it_is_read(dataset: Path, tmp_path:
     with pytest.raises(DatasetFormatError, match=r"train\.parquet is damaged"):
         whole(source)
     with pytest.raises(DatasetFormatError, match=r"train\.parquet is damaged"):
-        source.pictures([3])
+        chosen(source, [3])
 
 
 @pytest.mark.parametrize("seed", range(100))
@@ -210,7 +217,8 @@ def test_what_is_no_data_set_is_said(tmp_path: Path) -> None:
     ):
         open_pictures(tmp_path)
     (tmp_path / "happy").mkdir()
-    with pytest.raises(DatasetFormatError, match="has no pictures"):
+    (tmp_path / "happy" / "a.gif").write_bytes(b"GIF89a")
+    with pytest.raises(DatasetFormatError, match=r"has no pictures: files .* must end in \.bmp, \.jpeg"):
         open_pictures(tmp_path)
 
 
@@ -269,21 +277,26 @@ KINDS: dict[str, np.ndarray | bytes] = {
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_picture_of_any_kind_is_read_as_gray(kind: str, tmp_path: Path) -> None:
     write(tmp_path / "happy" / "a.png", KINDS[kind])
-    read = whole(open_pictures(tmp_path))
-    assert read.images[0] is not None
-    assert (read.images[0].shape, read.images[0].dtype) == ((40, 60), np.uint8)
-    # Gray is not always the sum of three equal shares of itself: luma is rounded.
-    assert np.abs(read.images[0].astype(int) - GRAY).max() <= 1
-    assert read.sha256 == [pixel_sha256(read.images[0])]
-
-
-def test_pictures_keep_their_size(tmp_path: Path) -> None:
-    shapes = [(32, 32), (48, 48), (512, 512), (33, 501)]
-    for index, shape in enumerate(shapes):
-        write(tmp_path / "sad" / f"{index}.jpg", np.full(shape, 90, np.uint8))
     source = open_pictures(tmp_path)
-    assert [image.shape for image in whole(source).images if image is not None] == shapes
-    assert [image.shape for image in source.pictures([2, 0]) if image is not None] == [shapes[2], shapes[0]]
+    [image] = chosen(source, [0])
+    assert image is not None
+    assert (image.shape, image.dtype) == ((40, 60), np.uint8)
+    # Gray is not always the sum of three equal shares of itself: luma is rounded.
+    assert np.abs(image.astype(int) - GRAY).max() <= 1
+    assert whole(source).sha256 == [pixel_sha256(image)]
+
+
+def test_pictures_are_shown_as_large_as_they_are_and_measured_at_48_pixels(tmp_path: Path) -> None:
+    shapes = [(32, 32), (48, 48), (2000, 2000), (33, 501)]
+    rng = np.random.default_rng(0)
+    for index, shape in enumerate(shapes):
+        write(tmp_path / "sad" / f"{index}.png", rng.integers(0, 256, shape, np.uint8))
+    source = open_pictures(tmp_path)
+    images = [image for image in chosen(source, [0, 1, 2, 3]) if image is not None]
+    assert [image.shape for image in images] == shapes
+    read = whole(source)  # a batch has 2.3 KB a picture, whatever its size
+    assert same(read.images, [resize(image, SIDE) for image in images])
+    assert read.sha256 == [pixel_sha256(image) for image in images]
 
 
 def test_an_unreadable_file_stands_alone(tmp_path: Path) -> None:
@@ -296,14 +309,14 @@ def test_an_unreadable_file_stands_alone(tmp_path: Path) -> None:
     (tmp_path / "fear" / "g lost.png").symlink_to("nowhere.png")
     write(tmp_path / "fear" / "h.PNG", encode(GRAY, "png"))
     source = open_pictures(tmp_path)
-    read = whole(source)
-    assert same(read.images, [GRAY, *[None] * 6, GRAY])
+    read, small = whole(source), resize(GRAY, SIDE)
+    assert same(read.images, [small, *[None] * 6, small])
     assert read.sha256 == [pixel_sha256(GRAY), *[""] * 6, pixel_sha256(GRAY)]
     undecodable = "not a picture that can be decoded"
     assert read.reasons[:4] == ["", "the file is empty", undecodable, undecodable]
     assert read.reasons[4].startswith(undecodable)
     assert read.reasons[5:] == [os.strerror(21), os.strerror(2), ""]
-    assert same(source.pictures([7, 4]), [GRAY, None])
+    assert same(chosen(source, [7, 4]), [GRAY, None])
     assert source.identity() == open_pictures(tmp_path).identity()
 
 
