@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from fer_batch.cli.console import JsonOption, QuietOption, VerboseOption, console, summary
+from fer_batch.errors import EXIT_PARTIAL
 from fer_batch.settings import EvaluateSettings, Head, build, merge
+
+if TYPE_CHECKING:
+    from fer_batch.training.evaluation import EvaluateResult
 
 
 def evaluate(
@@ -16,7 +20,8 @@ def evaluate(
     data: Annotated[Path, typer.Argument(help="Data set folder, or a folder of class folders.")],
     out: Annotated[Path, typer.Argument(help="Folder to write metrics, predictions and matrices to.")],
     split: Annotated[
-        Literal["train", "val", "test"] | None, typer.Option(help="Split of a data set folder. Default: val.")
+        Literal["train", "val", "test"] | None,
+        typer.Option(help="Split to measure on, where the data has splits. Default: val."),
     ] = None,
     head: Annotated[
         Head | None, typer.Option(help="Label source the model answers for. Default: fer2013.")
@@ -30,7 +35,7 @@ def evaluate(
 ) -> None:
     """Measure a model on labelled pictures: accuracy, macro-F1, calibration, confusion matrix.
 
-    Needs no PyTorch.
+    Needs no PyTorch. Exit code 3: finished, but pictures were left out; unreadable.csv lists them.
     """
     from fer_batch.training import evaluate as run_evaluation
 
@@ -39,12 +44,14 @@ def evaluate(
     )
     with console(quiet=quiet, verbose=verbose) as progress:
         result = run_evaluation(model, data, out, settings, progress=progress)
-    summary(result.metrics, _text(result.metrics, settings, result.out), as_json=as_json, quiet=quiet)
+    summary(result.metrics, _text(result, settings), as_json=as_json, quiet=quiet)
+    if result.unreadable:
+        raise typer.Exit(EXIT_PARTIAL)
 
 
-def _text(metrics: dict[str, Any], settings: EvaluateSettings, out: Path) -> str:
+def _text(result: EvaluateResult, settings: EvaluateSettings) -> str:
+    metrics = result.metrics
     views = "two views" if settings.flip else "one view"
-    left_out = metrics["data"]["unreadable"]
     lines = [
         f"{settings.head} head on {metrics['data']['name']}, {views}, labels from {metrics['labels']}",
         _line("all pictures", metrics),
@@ -56,14 +63,19 @@ def _text(metrics: dict[str, Any], settings: EvaluateSettings, out: Path) -> str
         f"{label:<10}{row['precision']:>10.3f}{row['recall']:>10.3f}{row['f1']:>10.3f}{row['support']:>8}"
         for label, row in metrics["per_class"].items()
     ]
-    if left_out:
-        lines.append(f"{left_out} pictures could not be read and were left out")
-    lines.append(f"\nwritten to {out}")
+    if result.unreadable:
+        first = result.unreadable[0]
+        lines.append(
+            f"\npictures left out: {len(result.unreadable):,}; the first: {first.path}: {first.reason}"
+        )
+        lines.append(f"all of them: {result.out / 'unreadable.csv'}")
+    lines.append(f"\nwritten to {result.out}")
     return "\n".join(lines)
 
 
 def _line(name: str, figures: dict[str, Any]) -> str:
-    return (
-        f"{name:<24}accuracy {figures['accuracy']:.2%}  macro-F1 {figures['macro_f1']:.3f}  "
-        f"loss {figures['loss']:.3f}  ECE {figures['ece']:.3f}  n {figures['n']}"
-    )
+    from fer_batch.figures.text import figure_text
+
+    accuracy = figure_text(figures["accuracy"], ".2%")
+    macro_f1, loss, ece = (figure_text(figures[key], ".3f") for key in ("macro_f1", "loss", "ece"))
+    return f"{name:<24}accuracy {accuracy}  macro-F1 {macro_f1}  loss {loss}  ECE {ece}  n {figures['n']}"

@@ -69,6 +69,7 @@ def export(
     out: Annotated[Path, typer.Argument(metavar="OUT.onnx", help="File to write.")],
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace OUT.onnx if it is there.")] = False,
     half: Annotated[bool, typer.Option("--half", help="Weights as float16: half the size.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Check a model and write it as one ONNX file that needs nothing else.
 
@@ -77,10 +78,12 @@ def export(
     """
     from fer_batch.errors import UsageError
     from fer_batch.model.onnx_file import load_card, resolve, save_half
-    from fer_batch.storage import atomic_file
+    from fer_batch.storage import atomic_file, file_sha256
 
     path = resolve(model)
     load_card(path)
+    if out.is_dir():
+        raise UsageError(f"{out} is a folder: name the file to write, such as {out / 'model.onnx'}")
     if out.exists() and not overwrite:
         raise UsageError(f"{out} exists: --overwrite replaces it")
     if half:
@@ -88,7 +91,8 @@ def export(
     else:
         with atomic_file(out) as partial:
             partial.write_bytes(path.read_bytes())
-    typer.echo(f"wrote {out}")
+    values = {"path": out, "bytes": out.stat().st_size, "sha256": file_sha256(out)}
+    summary(values, f"wrote {out}", as_json=as_json, quiet=False)
 
 
 def _table(layers: Sequence[tuple[str, tuple[int, ...], int]]) -> str:
@@ -103,6 +107,8 @@ def _table(layers: Sequence[tuple[str, tuple[int, ...], int]]) -> str:
 
 
 def _card(card: ModelCard, path: Path, sha256: str) -> str:
+    from fer_batch.figures.text import headline
+
     lines = [
         f"file:          {path} ({path.stat().st_size / 1e6:.1f} MB)",
         f"SHA-256:       {sha256}",
@@ -117,9 +123,5 @@ def _card(card: ModelCard, path: Path, sha256: str) -> str:
     for head, temperature in card.heads.items():
         lines.append(f"head:          {head}, temperature {temperature}")
         for split, heads in card.figures.items():
-            figures = heads[head]
-            lines.append(
-                f"               {split}: accuracy {figures['accuracy']:.2%}, "
-                f"macro-F1 {figures['macro_f1']:.3f}, n {figures['n']}"
-            )
+            lines.append(f"               {split}: {headline(heads[head])}")
     return "\n".join(lines)

@@ -15,7 +15,8 @@ def train(
     dataset: Annotated[Path, typer.Argument(help="Data set folder that `prepare` wrote.")],
     run: Annotated[Path, typer.Argument(help="Folder to write: history, curves, checkpoint, model.onnx.")],
     config: Annotated[
-        str | None, typer.Option(help="Settings: a TOML file, or the name of a known recipe (cnn7).")
+        str | None,
+        typer.Option(help="Settings: a TOML file, or the name of a known recipe (cnn7, distilled)."),
     ] = None,
     arch: Annotated[ArchitectureName | None, typer.Option(help="Architecture of the network.")] = None,
     epochs: Annotated[int | None, typer.Option(help="How often every picture is shown.")] = None,
@@ -40,6 +41,7 @@ def train(
 
     A run that was stopped goes on with the same command and --resume.
     """
+    from fer_batch.figures.text import headline
     from fer_batch.training import train as run_training
     from fer_batch.training.recipes import load_recipe
 
@@ -51,10 +53,7 @@ def train(
     with console(quiet=quiet, verbose=verbose) as progress:
         result = run_training(dataset, run, settings, runtime=runtime, resume=resume, progress=progress)
     lines = [f"{result.epochs} epochs; the best on the validation split was epoch {result.best_epoch}"]
-    lines += [
-        f"{head}: accuracy {figures['accuracy']:.2%}, macro-F1 {figures['macro_f1']:.3f}, n {figures['n']}"
-        for head, figures in result.figures.items()
-    ]
+    lines += [f"{head}: {headline(figures)}" for head, figures in result.figures.items()]
     lines.append(f"model: {result.model}")
     values = {
         "run": result.run,

@@ -201,7 +201,7 @@ def _adapted(path: Path) -> bytes:
     if not path.is_file():
         raise ModelError(f"detector file {path} does not exist")
     try:
-        model = onnx.load(path)
+        model = onnx.load(path, format="protobuf")  # whatever the file is called
     except (DecodeError, OSError) as error:
         raise ModelError(f"detector {path} is not an ONNX model: {error}") from error
     names = {output.name for output in model.graph.output}

@@ -178,7 +178,9 @@ def _placed(tensor: Tensor, device: torch.device) -> Tensor:
 
 def _read(model: Path | bytes, origin: str) -> onnx.ModelProto:
     try:
-        return onnx.load_from_string(model) if isinstance(model, bytes) else onnx.load(model)
+        if isinstance(model, bytes):
+            return onnx.load_from_string(model)
+        return onnx.load(model, format="protobuf")  # whatever its suffix
     except (DecodeError, OSError) as error:
         raise ModelError(f"{origin} is not an ONNX model: {error}") from error
 

@@ -95,7 +95,8 @@ def load_card(path: Path) -> ModelCard:
     if not path.is_file():
         raise ModelError(f"model file {path} does not exist")
     try:
-        model = onnx.load(path, load_external_data=False)
+        # Without the format, onnx would choose it by the suffix, and fail on others' in its own way.
+        model = onnx.load(path, format="protobuf", load_external_data=False)
     except (DecodeError, OSError) as error:
         raise ModelError(f"{path} is not an ONNX model: {error}") from error
     text = next((entry.value for entry in model.metadata_props if entry.key == METADATA_KEY), None)
@@ -145,7 +146,7 @@ def save_half(source: Path, path: Path) -> None:
     from onnx import TensorProto, helper, numpy_helper
 
     card = load_card(source)
-    graph = (model := onnx.load(source)).graph
+    graph = (model := onnx.load(source, format="protobuf")).graph
     weights = [weight for weight in graph.initializer if weight.data_type == TensorProto.FLOAT]
     casts = []
     for weight in weights:

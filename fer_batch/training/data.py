@@ -12,7 +12,7 @@ from torch import Tensor
 
 from fer_batch.dataset import Split, crowd_targets, fingerprint, load_split
 from fer_batch.emotions import LABELS
-from fer_batch.errors import DatasetFormatError
+from fer_batch.errors import DatasetFormatError, UsageError
 from fer_batch.model.architectures import INPUT_SIZE
 from fer_batch.settings import Head, TrainSettings
 
@@ -60,7 +60,8 @@ def load_training_data(dataset: Path, settings: TrainSettings) -> TrainingData:
     """Read `train` and `val`; where there is no `val`, hold a seeded share of `train` out.
 
     Raises:
-        DatasetFormatError: the folder is no data set folder, or its pictures are not 48x48.
+        InputError: the folder is no data set folder, or its pictures are not 48x48.
+        UsageError: `holdout` leaves no row for one of the two.
     """
     train = load_split(dataset, "train")
     if (dataset / "val.parquet").is_file():
@@ -68,11 +69,15 @@ def load_training_data(dataset: Path, settings: TrainSettings) -> TrainingData:
     else:
         order = np.random.default_rng(settings.seed).permutation(len(train.labels))
         held_out = round(len(order) * settings.holdout)
+        if not 0 < held_out < len(order):
+            raise UsageError(
+                f"holdout is {settings.holdout:g}: of the {len(order)} labelled training pictures of "
+                f"{dataset} that is {held_out}, and validation and training need some each; "
+                "choose another share"
+            )
         val = train.take(np.sort(order[:held_out]), "val")
         train = train.take(np.sort(order[held_out:]), "train")
     for split in (train, val):
-        if len(split.labels) == 0:
-            raise DatasetFormatError(f"{dataset}: the {split.name} split has no labelled picture")
         if split.images.shape[1:] != (INPUT_SIZE, INPUT_SIZE):
             height, width = split.images.shape[1:]
             expected = f"expected {INPUT_SIZE}x{INPUT_SIZE}"

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import csv
+import io
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -13,15 +16,24 @@ from numpy.typing import NDArray
 
 from fer_batch.dataset import Split, Unreadable, crowd_majority, fingerprint, load_class_folders, load_split
 from fer_batch.dataset.arrays import find_tables
+from fer_batch.dataset.class_folders import split_names
 from fer_batch.emotions import LABELS
-from fer_batch.errors import DatasetFormatError, UsageError
+from fer_batch.errors import DatasetFormatError, InputError, UsageError
 from fer_batch.figures.confusion import write_confusion
 from fer_batch.figures.metrics import confusion, measure
 from fer_batch.inference.classifier import Classifier
 from fer_batch.model.onnx_file import resolve
 from fer_batch.progress import Progress, silent
 from fer_batch.settings import EvaluateSettings, Head, validated
-from fer_batch.storage import PREDICTION_COLUMNS, atomic_file, file_sha256, schema, versions, write_json
+from fer_batch.storage import (
+    PREDICTION_COLUMNS,
+    atomic_file,
+    file_sha256,
+    schema,
+    versions,
+    write_json,
+    write_text,
+)
 
 
 @dataclass(frozen=True)
@@ -32,7 +44,7 @@ class EvaluateResult:
     metrics: dict[str, Any]
     """The content of `metrics.json`."""
     unreadable: tuple[Unreadable, ...]
-    """Pictures of class folders that were left out."""
+    """Pictures of class folders that were left out; `unreadable.csv` lists them."""
 
 
 def evaluate(
@@ -45,9 +57,13 @@ def evaluate(
 ) -> EvaluateResult:
     """Measure a model: one forward pass a picture, in fp32, or two with `flip`.
 
-    Writes `metrics.json`, `predictions.parquet`, `confusion_matrix.csv` and `.png`. The figures are
-    given again without the pictures that have an exact twin in the training split, where there is
-    a training split to compare with.
+    Writes `metrics.json`, `predictions.parquet`, `confusion_matrix.csv` and `.png`, and
+    `unreadable.csv`: the pictures of class folders that were left out, with the reason. The figures
+    are given again without the pictures that have an exact twin in the training split, where there
+    is a training split to compare with.
+
+    Class folders without folders of splits are measured all together; the split in the metrics'
+    settings is then None.
 
     The head `crowd` is held against the majority of the FER+ votes where the data set has votes, on
     the pictures that have one, and against the data's own labels elsewhere; `labels` in the metrics
@@ -61,36 +77,46 @@ def evaluate(
         progress: told after every batch.
 
     Raises:
-        UsageError: there is nothing to measure on.
-        InputError: the data cannot be read.
+        UsageError: there is nothing to measure on, or `out` holds the results of another command.
+        InputError: the data cannot be read, or has no such split.
         ModelError: the model cannot be used, or has no such head.
         OutputError: the results cannot be written.
     """
-    settings, out = validated(settings or EvaluateSettings()), Path(out)
+    settings, data, out = validated(settings or EvaluateSettings()), Path(data), Path(out)
+    if (out / "manifest.json").exists():  # of a training run, say, whose confusion matrix stays its own
+        raise UsageError(f"{out} holds the results of another command: choose another folder to write to")
     path = resolve(model)
     classifier = Classifier(path, head=settings.head, batch_size=settings.batch_size)
-    split, training, unreadable = _load(Path(data), settings.split, classifier.card.input_size)
+    loaded = _load(data, settings.split, classifier.card.input_size)
+    split = loaded.split
     rows, labels = head_labels(split, settings.head)
     if not len(rows):
         raise UsageError(
             f"{data}: no picture of {split.name} has a majority of FER+ votes; use --head fer2013"
         )
     probabilities = _predict(classifier, split.images[rows], settings, progress)
-    twins = None if training is None else np.isin(np.array(split.sha256)[rows], np.array(training))
+    twins = None
+    if loaded.training is not None:
+        twins = np.isin(np.array(split.sha256)[rows], np.array(loaded.training))
     metrics: dict[str, Any] = {
         **measure(labels, probabilities),
         "without_training_twins": None if twins is None else measure(labels[~twins], probabilities[~twins]),
         "labels": "ferplus_majority" if _by_votes(split, settings.head) else "data",
-        "settings": asdict(settings),
+        "settings": asdict(settings) | {"split": loaded.name},
         "model": {"architecture": classifier.card.architecture, "sha256": file_sha256(path)},
-        "data": {"name": split.name, "fingerprint": fingerprint([split]), "unreadable": len(unreadable)},
+        "data": {
+            "name": split.name,
+            "fingerprint": fingerprint([split]),
+            "unreadable": len(loaded.unreadable),
+        },
         "versions": versions("onnxruntime", "numpy"),
     }
     title = f"{settings.head} head on {split.name}"
     write_confusion(confusion(labels, probabilities.argmax(1)), out / "confusion_matrix", title)
     _write_predictions(out / "predictions.parquet", split, rows, labels, probabilities, twins)
+    _write_unreadable(out / "unreadable.csv", loaded.unreadable)
     write_json(out / "metrics.json", metrics)
-    return EvaluateResult(out, metrics, unreadable)
+    return EvaluateResult(out, metrics, loaded.unreadable)
 
 
 def head_labels(split: Split, head: Head) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -110,17 +136,40 @@ def _by_votes(split: Split, head: Head) -> bool:
     return head == "crowd" and split.votes is not None
 
 
-def _load(data: Path, name: str, size: int) -> tuple[Split, list[str] | None, tuple[Unreadable, ...]]:
-    """The pictures to measure on, the fingerprints of the training split's, and what was left out."""
+@dataclass(frozen=True)
+class _Loaded:
+    """The pictures to measure on, and what is known beside them."""
+
+    split: Split
+    name: str | None
+    """Of the split; None where the data has no splits."""
+    training: list[str] | None
+    """Fingerprints of the training split's pictures, where there is another to measure on."""
+    unreadable: tuple[Unreadable, ...] = ()
+
+
+def _load(data: Path, name: str, size: int) -> _Loaded:
     if not find_tables(data):
-        split, unreadable = load_class_folders(data, size)
-        return split, None, unreadable
+        return _load_class_folders(data, name, size)
     split = load_split(data, name)
     if split.images.shape[1:] != (size, size):
         height, width = split.images.shape[1:]
         raise DatasetFormatError(f"{data}: pictures are {width}x{height}, the model takes {size}x{size}")
     knows_training = name != "train" and (data / "train.parquet").is_file()
-    return split, load_split(data, "train").sha256 if knows_training else None, ()
+    return _Loaded(split, name, load_split(data, "train").sha256 if knows_training else None)
+
+
+def _load_class_folders(data: Path, name: str, size: int) -> _Loaded:
+    splits = split_names(data)
+    if not splits:
+        split, unreadable = load_class_folders(data, size)
+        return _Loaded(split, None, None, unreadable)
+    if name not in splits:
+        raise InputError(f"{data} has no split {name!r}: it has {', '.join(splits)}; choose with --split")
+    split, unreadable = load_class_folders(data, size, name)
+    knows_training = name != "train" and "train" in splits
+    training = load_class_folders(data, size, "train")[0].sha256 if knows_training else None
+    return _Loaded(split, name, training, unreadable)
 
 
 def _predict(
@@ -135,6 +184,14 @@ def _predict(
         parts.append(probabilities)
         progress("evaluate", start + len(batch), len(images))
     return np.concatenate(parts)
+
+
+def _write_unreadable(path: Path, unreadable: Sequence[Unreadable]) -> None:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(("file", "reason"))
+    writer.writerows((picture.path, picture.reason) for picture in unreadable)
+    write_text(path, text.getvalue())
 
 
 def _write_predictions(

@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812 - PyTorch's own name for it
 from torch import Tensor, nn
 
-from fer_batch.errors import UsageError
+from fer_batch.errors import ModelError, UsageError
 from fer_batch.model.architectures import FIXED_SIZE, INPUT_SIZE, Network, build_network
 from fer_batch.model.checkpoint import group, load_checkpoint, prefixed, save_checkpoint
 from fer_batch.progress import Progress, silent
@@ -70,8 +70,21 @@ class _State:
         save_checkpoint(path, tensors, {"history": self.history})
 
     def load(self, path: Path) -> None:
+        """Go back to what `save` wrote.
+
+        Raises:
+            ModelError: it is something else.
+        """
         tensors, header = load_checkpoint(path)
-        self.history = header["history"]
+        try:
+            self._restore(tensors, header["history"])
+        except (KeyError, RuntimeError, ValueError) as error:
+            raise ModelError(
+                f"{path} is no checkpoint of this run: put its own back, or train in another folder"
+            ) from error
+
+    def _restore(self, tensors: dict[str, Tensor], history: list[dict[str, float]]) -> None:
+        self.history = history
         self.network.load_state_dict(group("network", tensors))
         if self.average is not self.network:
             self.average.load_state_dict(group("average", tensors))
@@ -111,15 +124,17 @@ def train(
 
     Raises:
         UsageError: a setting cannot be, the run folder holds another run, or the loss diverged.
-        DatasetFormatError: the data set folder cannot be read.
+        InputError: the data set folder, or the manifest of a run to go on with, cannot be read.
+        ModelError: a teacher, or the checkpoint of a run to go on with, cannot be used.
         OutputError: the run folder cannot be written.
     """
     # Checked before a large data set is read, and not only then.
     settings, runtime, device = _checked(settings, runtime)
     data = load_training_data(Path(dataset), settings)
+    teacher = _teacher(settings, data, device)
     by_epoch = _bar_an_epoch(progress, settings.epochs, batches_an_epoch(len(data.train), settings))
     with open_run(Path(run), settings, data, resume=resume) as folder:
-        network, history = _fit(folder, runtime, device, by_epoch)
+        network, history = _fit(folder, teacher, runtime, device, by_epoch)
         precision = "bf16" if uses_bf16(runtime, device) else "fp32"
         return folder.finish(network, history, _best(history), device=str(device), precision=precision)
 
@@ -147,15 +162,27 @@ def fit(
 
     Raises:
         UsageError: a setting cannot be, the run folder holds another run, or the loss diverged.
+        InputError: the manifest of a run to go on with cannot be read.
+        ModelError: a teacher, or the checkpoint of a run to go on with, cannot be used.
         OutputError: the run folder cannot be written.
     """
     settings, runtime, device = _checked(settings, runtime)
+    teacher = _teacher(settings, data, device)
     with open_run(run, settings, data, resume=True) as folder:
-        return _fit(folder, runtime, device, progress)[0]
+        return _fit(folder, teacher, runtime, device, progress)[0]
+
+
+def _teacher(settings: TrainSettings, data: TrainingData, device: torch.device) -> Teacher | None:
+    """Whoever teaches; opened before the run folder is, which nothing that cannot be should begin."""
+    return Teacher(settings.teacher, data.heads, device) if settings.teacher else None
 
 
 def _fit(
-    folder: RunFolder, runtime: TrainRuntime, device: torch.device, progress: Progress
+    folder: RunFolder,
+    teacher: Teacher | None,
+    runtime: TrainRuntime,
+    device: torch.device,
+    progress: Progress,
 ) -> tuple[Network, list[dict[str, float]]]:
     """Train to the end; returns the network of the best epoch, on the CPU, and the history."""
     settings, data = folder.settings, folder.data
@@ -164,12 +191,10 @@ def _fit(
     state = _start(settings, data, device)
     if folder.checkpoint.is_file():
         state.load(folder.checkpoint)
+        folder.write_history(state.history)  # its last row may be missing, where a kill came between the two
     bf16 = uses_bf16(runtime, device)
     train_on, validate_on = on_device(data.train, device), on_device(data.val, device)
-    views = None
-    if settings.teacher:
-        teacher = Teacher(settings.teacher, data.heads, device)
-        views = Views(teacher, train_on.pixels, settings, bf16=bf16)
+    views = Views(teacher, train_on.pixels, settings, bf16=bf16) if teacher else None
     lesson = _Lesson(
         settings=settings,
         data=train_on,

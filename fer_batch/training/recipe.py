@@ -86,14 +86,16 @@ def training_loss(
         outputs: logits of each head, [N, 7].
         targets: float32 [N, 7] for each head; a row that sums to less than 1 weighs less.
         settings: smoothing and the crowd head's share.
-        weights: of the classes, float32 [7], for the `fer2013` head.
+        weights: of the classes, float32 [7], for the `fer2013` head; a row weighs what its target's mean
+            class does.
     """
-    loss = F.cross_entropy(
-        outputs["fer2013"].float(),
-        targets["fer2013"],
-        weight=weights,
-        label_smoothing=settings.label_smoothing,
-    )
+    logits, target = outputs["fer2013"].float(), targets["fer2013"]
+    if weights is None:
+        loss = F.cross_entropy(logits, target, label_smoothing=settings.label_smoothing)
+    else:
+        # PyTorch's own `weight` multiplies each class of a target, which draws a smoothed one to the rare.
+        rows = F.cross_entropy(logits, target, label_smoothing=settings.label_smoothing, reduction="none")
+        loss = (rows * (target * weights).sum(1)).mean()
     if "crowd" in outputs:
         crowd = F.cross_entropy(outputs["crowd"].float(), targets["crowd"])
         loss = loss + settings.crowd_weight * crowd

@@ -14,7 +14,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from fer_batch.errors import UsageError
+from fer_batch.errors import InputError, UsageError
 from fer_batch.figures.confusion import write_confusion
 from fer_batch.figures.curves import write_curves
 from fer_batch.figures.metrics import confusion, measure
@@ -24,13 +24,14 @@ from fer_batch.model.export import export_onnx
 from fer_batch.model.layers import layer_table
 from fer_batch.model.onnx_file import ModelCard, save_with_card
 from fer_batch.settings import Head, TrainSettings, dump_toml
-from fer_batch.storage import file_sha256, read_json, versions, write_json, write_text, writing
+from fer_batch.storage import atomic_file, file_sha256, read_json, versions, write_json, write_text, writing
 from fer_batch.training.calibration import fit_temperature
 from fer_batch.training.data import TrainingData
 from fer_batch.training.evaluation import head_labels
 from fer_batch.training.teacher import checksums
 
 _HISTORY_DIGITS = 6
+_CHECKPOINT = "checkpoint.safetensors"
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,7 @@ class RunFolder:
     @property
     def checkpoint(self) -> Path:
         """State after the last finished epoch."""
-        return self.path / "checkpoint.safetensors"
+        return self.path / _CHECKPOINT
 
     @property
     def best(self) -> Path:
@@ -101,12 +102,13 @@ class RunFolder:
                 "versions": self.manifest["versions"],
             },
         )
-        export_onnx(network, card, self.model)
-        card = self._calibrated(card)
-        save_with_card(self.model.read_bytes(), card, self.model)
-        figures = self._figures(card)
-        card = replace(card, figures={"val": figures})
-        save_with_card(self.model.read_bytes(), card, self.model)
+        # Wherever there is a `model.onnx`, it is calibrated and measured: others take it for finished.
+        with atomic_file(self.model) as unfinished:
+            export_onnx(network, card, unfinished)
+            card = self._calibrated(card, unfinished)
+            save_with_card(unfinished.read_bytes(), card, unfinished)
+            figures = self._figures(unfinished)
+            save_with_card(unfinished.read_bytes(), replace(card, figures={"val": figures}), unfinished)
         write_curves(history, self.path / "curves.png")
         manifest = self.manifest | {
             "status": "ok",
@@ -121,20 +123,20 @@ class RunFolder:
         write_json(self.path / "manifest.json", manifest)
         return TrainResult(self.path, self.model, len(history), best_epoch, figures)
 
-    def _calibrated(self, card: ModelCard) -> ModelCard:
+    def _calibrated(self, card: ModelCard, model: Path) -> ModelCard:
         """The card with each head's temperature, fitted on the validation split."""
         temperatures: dict[Head, float] = {}
         for head in self.data.heads:
             rows, labels = head_labels(self.data.val, head)
-            logits = Classifier(self.model, head=head).logits(self.data.val.images[rows])
+            logits = Classifier(model, head=head).logits(self.data.val.images[rows])
             temperatures[head] = fit_temperature(logits, labels)
         return replace(card, heads=temperatures)
 
-    def _figures(self, card: ModelCard) -> dict[str, Any]:
+    def _figures(self, model: Path) -> dict[str, Any]:
         figures: dict[str, Any] = {}
-        for head in card.heads:
+        for head in self.data.heads:
             rows, labels = head_labels(self.data.val, head)
-            probabilities = Classifier(self.model, head=head).probabilities(self.data.val.images[rows])
+            probabilities = Classifier(model, head=head).probabilities(self.data.val.images[rows])
             figures[head] = measure(labels, probabilities)
             if head == "fer2013":
                 counts = confusion(labels, probabilities.argmax(1))
@@ -146,8 +148,11 @@ class RunFolder:
 def open_run(run: Path, settings: TrainSettings, data: TrainingData, *, resume: bool) -> Iterator[RunFolder]:
     """Lock a run folder, new or, with `resume`, of the same recipe and data.
 
+    A run that has finished no epoch is begun anew, with or without `resume`.
+
     Raises:
         UsageError: another process trains there, or the folder holds something else.
+        InputError: the manifest there cannot be read, or is none of a run.
         OutputError: the folder cannot be written.
     """
     with writing(run):
@@ -174,14 +179,22 @@ def _start_or_check(
     }
     if manifest_file.is_file():
         manifest = read_json(manifest_file)
-        if not resume:
-            raise UsageError(f"{run} holds a run already: --resume continues it, or choose another folder")
-        for name, value in recipe.items():
-            found = {key: manifest.get(name, {}).get(key) for key in value}
-            if found != value:
-                raise UsageError(f"{run} was begun with other {name}: {_difference(found, value)}")
-        return manifest
-    if any(path.name != ".lock" for path in run.iterdir()):
+        if not isinstance(manifest, dict) or not all(isinstance(manifest.get(k, {}), dict) for k in recipe):
+            raise InputError(f"{manifest_file} is not the manifest of a run: choose another folder")
+        if manifest.get("status") != "running" or (run / _CHECKPOINT).is_file():
+            if not resume:
+                raise UsageError(
+                    f"{run} holds a run already: --resume continues it, or choose another folder"
+                )
+            for name, value in recipe.items():
+                found = {key: manifest.get(name, {}).get(key) for key in value}
+                if found != value:
+                    difference = _difference(found, value)
+                    raise UsageError(
+                        f"{run} was begun with other {name}: {difference}; choose another folder"
+                    )
+            return manifest
+    elif any(path.name != ".lock" for path in run.iterdir()):
         raise UsageError(f"{run} is not empty and holds no run: choose another folder")
     recipe["data"] |= {"train": len(data.train.labels), "val": len(data.val.labels)}
     manifest = {
@@ -190,8 +203,8 @@ def _start_or_check(
         "versions": versions("torch", "numpy", "onnxruntime"),
         **recipe,
     }
-    write_text(run / "settings.toml", dump_toml(settings))
     write_json(manifest_file, manifest)
+    write_text(run / "settings.toml", dump_toml(settings))
     return manifest
 
 

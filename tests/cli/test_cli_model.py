@@ -8,6 +8,7 @@ from pathlib import Path
 from processes import run
 
 from fer_batch.model.onnx_file import default_model, load_card
+from fer_batch.storage import file_sha256
 
 
 def test_list_names_the_default_and_the_architectures() -> None:
@@ -41,14 +42,22 @@ def test_show_prints_the_card_of_trained_weights() -> None:
 
 def test_export_copies_what_it_checked_and_does_not_overwrite(tmp_path: Path) -> None:
     out = tmp_path / "mine.onnx"
-    assert run("model", "export", "default", out).returncode == 0
+    done = run("model", "export", "default", out, "--json")
     assert out.read_bytes() == default_model().read_bytes()
+    assert json.loads(done.stdout) == {
+        "path": str(out),
+        "bytes": out.stat().st_size,
+        "sha256": file_sha256(out),
+    }
     again = run("model", "export", "default", out)
     assert again.returncode == 2
     assert "--overwrite replaces it" in again.stderr
     assert run("model", "export", "default", out, "--overwrite", "--half").returncode == 0
     assert load_card(out) == load_card(default_model())
     assert out.stat().st_size <= default_model().stat().st_size
+    into_folder = run("model", "export", "default", tmp_path, "--overwrite")
+    assert into_folder.returncode == 2
+    assert "is a folder: name the file to write" in into_folder.stderr
 
 
 def test_models_that_are_not_there(tmp_path: Path) -> None:

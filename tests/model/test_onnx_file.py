@@ -115,9 +115,10 @@ def test_missing_file(tmp_path: Path) -> None:
         resolve(tmp_path)
 
 
-def test_not_onnx(tmp_path: Path) -> None:
-    path = tmp_path / "text.onnx"
-    path.write_text("this is no model")
+@pytest.mark.parametrize("name", ["text.onnx", "dataset.json", "model.textproto"])
+def test_not_onnx(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    path.write_text('{"this": "is no model"}')
     with pytest.raises(ModelError, match="not an ONNX model"):
         load_card(path)
 

@@ -14,7 +14,7 @@ from datasets_made import write_stripes
 from processes import run
 
 from fer_batch.dataset import load_split
-from fer_batch.errors import DatasetFormatError, InputError
+from fer_batch.errors import DatasetFormatError, InputError, UsageError
 from fer_batch.inference.classifier import Classifier
 from fer_batch.model.onnx_file import default_model, load_card
 from fer_batch.settings import EvaluateSettings
@@ -44,6 +44,7 @@ def test_figures_are_those_of_the_files_one_forward_pass(dataset: Path, tmp_path
         "confusion_matrix.png",
         "metrics.json",
         "predictions.parquet",
+        "unreadable.csv",
     }
 
 
@@ -81,7 +82,29 @@ def test_any_folder_of_class_folders_at_any_size(tmp_path: Path) -> None:
     result = evaluate("default", tmp_path / "faces", tmp_path / "out")
     assert result.metrics["n"] == 2
     assert result.metrics["without_training_twins"] is None
+    assert result.metrics["settings"]["split"] is None
     assert [picture.path for picture in result.unreadable] == ["happy/bad.png"]
+    listed = (tmp_path / "out" / "unreadable.csv").read_text().splitlines()
+    assert listed == ["file,reason", f"happy/bad.png,{result.unreadable[0].reason}"]
+
+
+def test_of_class_folders_in_splits_the_one_that_is_asked_for(dataset: Path, tmp_path: Path) -> None:
+    settings = EvaluateSettings(split="test")
+    found = evaluate("default", dataset / "images", tmp_path, settings).metrics
+    wanted = evaluate("default", dataset, tmp_path, settings).metrics
+    assert (found["n"], found["settings"]["split"], found["data"]["name"]) == (35, "test", "test")
+    assert found["loss"] == pytest.approx(wanted["loss"])
+    assert found["without_training_twins"]["n"] == 34
+    (tmp_path / "faces" / "train" / "happy").mkdir(parents=True)
+    with pytest.raises(InputError, match=r"no split 'test': it has train; choose with --split"):
+        evaluate("default", tmp_path / "faces", tmp_path, settings)
+
+
+def test_the_results_of_another_command_are_not_written_over(dataset: Path, tmp_path: Path) -> None:
+    (tmp_path / "manifest.json").write_text("{}")
+    with pytest.raises(UsageError, match="holds the results of another command"):
+        evaluate("default", dataset, tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["manifest.json"]
 
 
 def test_nothing_to_measure_on(tmp_path: Path) -> None:
@@ -123,6 +146,7 @@ def test_the_temperature_is_the_most_likely_one() -> None:
     chances = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
     labels = np.array([rng.choice(7, p=row) for row in chances])
     assert fit_temperature(3 * logits, labels) == pytest.approx(3, rel=0.05)
+    assert fit_temperature(logits[:0], labels[:0]) == 1
 
 
 def test_the_bundled_model_gives_its_cards_figures(shared_data: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import shutil
 import signal
 from pathlib import Path
 
@@ -12,13 +13,14 @@ import torch
 from datasets_made import write_stripes
 from processes import run, stop_when
 
-from fer_batch.errors import UsageError
+from fer_batch.dataset import prepare
+from fer_batch.errors import InputError, ModelError, UsageError
 from fer_batch.inference.classifier import Classifier
 from fer_batch.model.checkpoint import load_checkpoint
 from fer_batch.model.onnx_file import load_card
 from fer_batch.settings import TrainRuntime, TrainSettings, build, load_toml
 from fer_batch.storage import read_json
-from fer_batch.training import train
+from fer_batch.training import run_folder, train
 from fer_batch.training.data import load_training_data
 from fer_batch.training.loop import fit
 
@@ -106,6 +108,33 @@ def test_resuming_a_finished_run_changes_nothing(dataset: Path, trained: Path) -
     assert (result.epochs, (trained / "model.onnx").read_bytes()) == (3, before)
 
 
+def test_until_it_is_calibrated_there_is_no_other_model(
+    dataset: Path, trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed(*_: object) -> float:
+        raise KeyboardInterrupt
+
+    copy = shutil.copytree(trained, tmp_path / "run")
+    (copy / "model.onnx").write_text("the former")
+    (copy / "history.csv").unlink()  # as if killed between the checkpoint and its row
+    monkeypatch.setattr(run_folder, "fit_temperature", killed)
+    with pytest.raises(KeyboardInterrupt):
+        train(dataset, copy, build(TrainSettings, SHORT), runtime=CPU, resume=True)
+    assert (copy / "model.onnx").read_text() == "the former"
+    assert history(copy) == history(trained)
+
+
+def test_what_is_no_run_is_not_gone_on_with(dataset: Path, trained: Path, tmp_path: Path) -> None:
+    copy = shutil.copytree(trained, tmp_path / "run")
+    shutil.copy(copy / "best.safetensors", copy / "checkpoint.safetensors")
+    with pytest.raises(ModelError, match="is no checkpoint of this run: put its own back"):
+        train(dataset, copy, build(TrainSettings, SHORT), runtime=CPU, resume=True)
+    for other in ("[]", '{"settings": []}'):
+        (copy / "manifest.json").write_text(other)
+        with pytest.raises(InputError, match=r"manifest\.json is not the manifest of a run"):
+            train(dataset, copy, build(TrainSettings, SHORT), runtime=CPU, resume=True)
+
+
 def test_fitting_in_memory_is_the_same_training_without_the_export(
     dataset: Path, trained: Path, tmp_path: Path
 ) -> None:
@@ -154,6 +183,27 @@ def test_without_votes_there_is_one_head_and_a_holdout_without_val(tmp_path: Pat
     assert told == [(f"epoch {epoch}/2", batch, 7) for epoch in (1, 2) for batch in range(1, 8)]
 
 
+def test_a_holdout_without_rows_is_named(tmp_path: Path) -> None:
+    dataset = write_stripes(tmp_path, train=4, held_out=1, ferplus=False)
+    (dataset / "val.parquet").unlink()
+    with pytest.raises(UsageError, match=r"holdout is 0\.1: of the 4 labelled training pictures"):
+        load_training_data(dataset, TrainSettings())
+    assert len(load_training_data(dataset, TrainSettings(holdout=0.5)).val) == 2
+
+
+def test_without_a_majority_to_be_measured_on_a_head_has_no_figures(tmp_path: Path) -> None:
+    write_stripes(tmp_path, train=14, held_out=7)
+    votes = (tmp_path / "votes.csv").read_text().splitlines()
+    votes = [",".join([*row.split(",")[:2], *"1" * 10]) if "PublicTest" in row else row for row in votes]
+    (tmp_path / "votes.csv").write_text("\n".join(votes) + "\n")
+    prepare(tmp_path / "fer2013.csv", tmp_path / "torn", ferplus=tmp_path / "votes.csv")
+    settings = build(TrainSettings, {"epochs": 1, "batch_size": 14, "width": 0.25})
+    result = train(tmp_path / "torn", tmp_path / "run", settings, runtime=CPU)
+    assert (result.figures["crowd"]["n"], result.figures["fer2013"]["n"]) == (0, 7)
+    assert load_card(result.model).heads["crowd"] == 1
+    assert "val: accuracy -, macro-F1 -, n 0" in run("model", "show", result.run).stdout
+
+
 def test_cnn7_trains_with_its_recipe_and_stops_early(dataset: Path, tmp_path: Path) -> None:
     values = {
         "arch": "cnn7",
@@ -173,14 +223,13 @@ def test_cnn7_takes_no_smaller_pictures(dataset: Path, tmp_path: Path) -> None:
     assert not (tmp_path / "run").exists()
 
 
-def test_a_loss_that_diverges_is_named(dataset: Path, tmp_path: Path) -> None:
-    wild = build(
-        TrainSettings,
-        {
-            "epochs": 2,
-            "batch_size": 16,
-            "optimizer": {"name": "sgd", "learning_rate": 1e30, "gradient_clip": 0.0, "schedule": "constant"},
-        },
-    )
+def test_a_loss_that_diverges_is_named_and_a_lower_rate_begins_anew(dataset: Path, tmp_path: Path) -> None:
+    values = {"epochs": 1, "batch_size": 16, "width": 0.25}
+    optimizer = {"name": "sgd", "learning_rate": 1e30, "gradient_clip": 0.0, "schedule": "constant"}
+    runtime = TrainRuntime(device="cpu", precision="fp32")
+    wild = build(TrainSettings, values | {"optimizer": optimizer})
     with pytest.raises(UsageError, match=r"optimizer\.learning_rate is 1e\+30: the loss is (nan|inf)"):
-        train(dataset, tmp_path / "run", wild, runtime=TrainRuntime(device="cpu", precision="fp32"))
+        train(dataset, tmp_path / "run", wild, runtime=runtime)
+    tame = build(TrainSettings, values)
+    assert train(dataset, tmp_path / "run", tame, runtime=runtime).epochs == 1
+    assert build(TrainSettings, load_toml(tmp_path / "run" / "settings.toml")) == tame

@@ -64,6 +64,19 @@ def test_class_weights_are_inverse_and_average_to_one_over_the_rows() -> None:
     assert float(weights[3:].sum()) == 0
 
 
+def test_class_weights_weigh_rows_and_leave_smoothed_targets_as_they_are() -> None:
+    fer2013 = torch.tensor([3995, 436, 4097, 7215, 4830, 3171, 4965])
+    weights = class_weights(torch.arange(7).repeat_interleave(fer2013))
+    settings, target = LossSettings(label_smoothing=0.1), torch.eye(7)[[3, 1]]
+    logits = (0.9 * target + 0.1 / 7).log().requires_grad_()
+    training_loss({"fer2013": logits}, {"fer2013": target}, settings, weights).backward()
+    torch.testing.assert_close(logits.grad, torch.zeros(2, 7))  # the optimum is the smoothed target
+    logits = torch.randn(2, 7, generator=torch.Generator().manual_seed(0))
+    rows = F.cross_entropy(logits, target, label_smoothing=0.1, reduction="none")
+    found = training_loss({"fer2013": logits}, {"fer2013": target}, settings, weights)
+    assert float(found) == pytest.approx(float((rows * weights[[3, 1]]).mean()))
+
+
 def batch(n: int, *, weight: float = 1.0) -> Batchable:
     generator = torch.Generator().manual_seed(0)
     return Batchable(

@@ -34,9 +34,10 @@ def master(dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return run
 
 
-def test_it_answers_as_its_model_file_does(master: Path) -> None:
+def test_it_answers_as_its_model_file_does(master: Path, tmp_path: Path) -> None:
+    misnamed = shutil.copy(master / "model.onnx", tmp_path / "model.json")  # a suffix says nothing
     pictures = torch.randint(0, 256, (4, 1, 48, 48), generator=torch.Generator().manual_seed(0))
-    teacher = Teacher([str(master), str(master)], ["fer2013", "crowd"], torch.device("cpu"))
+    teacher = Teacher([str(master), str(misnamed)], ["fer2013", "crowd"], torch.device("cpu"))
     for head, found in teacher.probabilities(pictures.float(), bf16=False).items():
         logits = Classifier(master / "model.onnx", head=head).logits(pictures[:, 0].byte().numpy())
         torch.testing.assert_close(found, torch.from_numpy(logits).softmax(1), atol=1e-4, rtol=0)
@@ -91,5 +92,7 @@ def test_what_is_no_teacher(dataset: Path, tmp_path: Path) -> None:
         )
     single = build(TrainSettings, SHORT | {"loss": {"crowd_weight": 0.0}})
     train(dataset, tmp_path / "single", single, runtime=CPU)
+    lacking = build(TrainSettings, SHORT | {"teacher": [str(tmp_path / "single")]})
     with pytest.raises(ModelError, match="has no head crowd"):
-        Teacher([str(tmp_path / "single")], ["fer2013", "crowd"], torch.device("cpu"))
+        train(dataset, tmp_path / "pupil", lacking, runtime=CPU)
+    assert not (tmp_path / "pupil").exists()

@@ -1,0 +1,15 @@
+"""Figures as text."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from fer_batch.figures.metrics import measure
+from fer_batch.figures.text import headline
+
+
+def test_headline_with_and_without_rows() -> None:
+    probabilities = np.eye(7, dtype=np.float32)[[3, 0, 0, 0]]
+    figures = measure(np.array([3, 3, 0, 0]), probabilities)
+    assert headline(figures) == "accuracy 75.00%, macro-F1 0.733, n 4"
+    assert headline(measure(np.empty(0, np.int64), probabilities[:0])) == "accuracy -, macro-F1 -, n 0"
