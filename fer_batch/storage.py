@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -33,6 +34,8 @@ class Column:
 
 
 _LOCK = ".lock"
+_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+"""Control characters, and what stands for bytes that are no UTF-8."""
 
 VOTES: tuple[str, ...] = (
     "neutral",
@@ -383,12 +386,9 @@ def _replaceable(path: Path) -> Path:
         OutputError: another cannot take its place.
     """
     real = Path(os.path.realpath(path))
-    try:
-        str(real).encode()
-    except UnicodeEncodeError:
+    if readable(real) != str(real):
         # Arrow takes paths as text only, and OpenCV crashes at others.
-        named = os.fsencode(path).decode(errors="replace")
-        raise OutputError(f"cannot write {named}: its path is no UTF-8; choose another") from None
+        raise OutputError(f"cannot write {readable(real)}: its path is no text on one line; choose another")
     if real == Path.cwd():
         raise OutputError(f"cannot write {path}: it is the folder you are in; name one inside it")
     if os.path.ismount(real):
@@ -454,6 +454,14 @@ def read_json(path: Path) -> Any:
         raise InputError(f"{path} does not exist") from None
     except (OSError, ValueError) as error:
         raise InputError(f"{path} cannot be read as JSON: {error}") from error
+
+
+def readable(name: str | Path) -> str:
+    """A file's name or path as valid text on one line: `caf%E9` for the bytes of a Latin-1 `café`.
+
+    Tables, CSV and JSON hold nothing else; whoever opens the file keeps the name as it is.
+    """
+    return _UNPRINTABLE.sub(lambda found: f"%{ord(found[0]) & 0xFF:02X}", str(name))
 
 
 def file_sha256(path: Path) -> str:

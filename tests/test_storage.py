@@ -151,3 +151,19 @@ def test_schema_carries_every_meaning() -> None:
     schema = storage.schema(storage.DATASET_COLUMNS)
     assert schema.names == [column.name for column in storage.DATASET_COLUMNS]
     assert all(field.metadata[b"meaning"] for field in schema)
+
+
+@given(st.text(st.characters(codec=None), min_size=1))
+def test_readable_names_are_valid_text_on_one_line(name: str) -> None:
+    text = storage.readable(name)
+    assert text.encode().decode() == text
+    assert "\n" not in text
+    assert storage.readable(text) == text
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [(b"caf\xe9/\xff.png", "caf%E9/%FF.png"), ("café/100%.png".encode(), "café/100%.png")],
+)
+def test_only_what_is_no_text_is_changed(name: bytes, text: str) -> None:
+    assert storage.readable(name.decode(errors="surrogateescape")) == text

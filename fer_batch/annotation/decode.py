@@ -23,11 +23,12 @@ from numpy.typing import NDArray
 
 from fer_batch.annotation.clock import SAME_TIME_S, Clock, Extent, Times, time_base
 from fer_batch.annotation.frames import Frame
-from fer_batch.annotation.sources import Source, readable
+from fer_batch.annotation.sources import Source
 from fer_batch.annotation.upright import Upright
 from fer_batch.errors import DecodeError, InputError, SourceOpenError
 from fer_batch.inference.picture import ArrayPicture
 from fer_batch.settings import SamplingSettings
+from fer_batch.storage import readable
 
 _WAITING_BYTES = 1 << 26
 """What may wait for a key frame to come before decoding begins without one."""

@@ -16,6 +16,7 @@ from typing import Literal, NoReturn
 from fer_batch.annotation.results import read_manifest, strangers
 from fer_batch.emotions import Emotion
 from fer_batch.errors import SourceOpenError, UsageError
+from fer_batch.storage import readable
 
 VIDEO_SUFFIXES = frozenset(
     {
@@ -38,8 +39,6 @@ VIDEO_SUFFIXES = frozenset(
 )
 IMAGE_SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".pgm", ".tif", ".tiff", ".webp"})
 
-_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
-"""Control characters, and what stands for bytes that are no UTF-8."""
 _UNFIT = re.compile(r"[. ]$|\.(?=(begun|partial|csv|html|json|png)$)", re.IGNORECASE)
 """In the name of a folder of results: an end that Windows drops, and, with it, `.` and `..`; and what would
 make it look like an unfinished folder, or like a file over all sources."""
@@ -122,15 +121,6 @@ def _kind(name: str) -> Literal["video", "image"] | None:
 
 def _visible(names: Sequence[str]) -> list[str]:
     return sorted((name for name in names if not name.startswith(".")), key=natural_key)
-
-
-def readable(name: str | Path) -> str:
-    """A file's name or path as valid text on one line: `caf%E9` for the bytes of a Latin-1 `café`."""
-    return _UNPRINTABLE.sub(_escaped, str(name))
-
-
-def _escaped(character: re.Match[str]) -> str:
-    return f"%{ord(character[0]) & 0xFF:02X}"
 
 
 def natural_key(name: str) -> tuple[tuple[int, str], ...]:
@@ -226,7 +216,7 @@ def _result_name(*parts: str) -> str:
 
 
 def _result_part(part: str) -> str:
-    name = _UNFIT.sub(_escaped, readable(part))
+    name = _UNFIT.sub(lambda unfit: f"%{ord(unfit[0]):02X}", readable(part))
     if len(name.encode()) <= _LONGEST_NAME:
         return name
     ending = f"-{_short_hash(part)}"

@@ -14,8 +14,8 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import IO, cast
 
-from fer_batch.dataset.names import as_text
 from fer_batch.errors import DatasetFormatError, InputError
+from fer_batch.storage import readable
 
 _PIECE = 1 << 20  # bytes
 _DAMAGE = (zipfile.BadZipFile, tarfile.TarError, gzip.BadGzipFile, zlib.error, lzma.LZMAError, EOFError)
@@ -90,10 +90,10 @@ def find_csv_files(path: Path) -> list[CsvFile]:
         elif tarfile.is_tarfile(path):
             found = list(_in_tar(path))
         elif _is_gzip(path):
-            name = as_text(path.name.removesuffix(".gz"))
+            name = readable(path.name.removesuffix(".gz"))
             found = [CsvFile(name, path, None, partial(_open_gzip, path))]
         else:
-            found = [CsvFile(as_text(path.name), path, path.stat().st_size, partial(path.open, "rb"))]
+            found = [CsvFile(readable(path.name), path, path.stat().st_size, partial(path.open, "rb"))]
     return sorted(found, key=lambda file: file.name)
 
 
@@ -127,7 +127,7 @@ def _in_tar(path: Path) -> Iterator[CsvFile]:
     with tarfile.open(path) as archive:
         for member in archive:
             if member.isfile() and _is_csv(member.name):
-                name = as_text(PurePosixPath(member.name).name)
+                name = readable(PurePosixPath(member.name).name)
                 yield CsvFile(name, path, member.size, partial(_open_in_tar, path, member.name))
 
 

@@ -12,11 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fer_batch.dataset.images import SIDE, decode_gray, pixel_sha256, resize
-from fer_batch.dataset.names import as_text
 from fer_batch.dataset.samples import Sample, attempt
 from fer_batch.emotions import LABELS, Emotion
 from fer_batch.errors import DatasetFormatError, InputError
-from fer_batch.storage import file_sha256
+from fer_batch.storage import file_sha256, readable
 
 PICTURE_SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".pgm", ".png", ".tif", ".tiff", ".webp"})
 
@@ -52,7 +51,7 @@ class Picture:
     @property
     def name(self) -> str:
         """The path as valid text, for tables and lists."""
-        return as_text(self.path)
+        return readable(self.path)
 
 
 def has_class_folders(folder: Path) -> bool:
@@ -101,7 +100,7 @@ def read_picture(folder: Path, picture: Picture) -> tuple[Emotion, NDArray[np.ui
         ValueError: its folder names no expression, or it cannot be read or decoded.
     """
     if picture.label is None:
-        raise ValueError(f"the folder name {as_text(picture.class_name)!r} is none of {', '.join(LABELS)}")
+        raise ValueError(f"the folder name {readable(picture.class_name)!r} is none of {', '.join(LABELS)}")
     return picture.label, decode_gray(read_bytes(folder / picture.path))
 
 

@@ -22,7 +22,6 @@ from fer_batch.dataset.class_folders import (
 from fer_batch.dataset.csv_source import choose_files
 from fer_batch.dataset.dialects import SPLITS
 from fer_batch.dataset.ferplus import read_votes
-from fer_batch.dataset.names import as_text
 from fer_batch.dataset.published import published_counts
 from fer_batch.dataset.samples import ItemT, Source
 from fer_batch.dataset.writer import PICTURES, REJECTED, Accepted, Rejected, Tables, find_lost, write_picture
@@ -30,7 +29,7 @@ from fer_batch.emotions import LABELS
 from fer_batch.errors import DatasetFormatError, InputError, UsageError
 from fer_batch.progress import Progress, silent
 from fer_batch.settings import PrepareSettings, validated
-from fer_batch.storage import atomic_folder, file_sha256, read_json, versions, write_json
+from fer_batch.storage import atomic_folder, file_sha256, read_json, readable, versions, write_json
 
 MANIFEST = "dataset.json"
 KIND = "fer-batch dataset"
@@ -181,13 +180,13 @@ def _recipe(source: Path, opened: Source, settings: PrepareSettings, ferplus: Pa
     votes = None
     if ferplus is not None:
         with reading(ferplus):
-            votes = {"name": as_text(ferplus.name), "sha256": file_sha256(ferplus)}
+            votes = {"name": readable(ferplus.name), "sha256": file_sha256(ferplus)}
     return {
         "kind": KIND,
         "status": "ok",
         "results_version": RESULTS_VERSION,
         "source": {
-            "name": as_text(_real(source).name),
+            "name": readable(_real(source).name),
             "dialect": opened.dialect,
             "sha256": opened.sha256(),
         },
@@ -236,7 +235,7 @@ def refuse_strangers(out: Path, parts: Container[str] = PARTS) -> None:
         UsageError: something else lies there.
     """
     strangers = sorted(
-        as_text(path.name)
+        readable(path.name)
         for path in out.iterdir()
         if path.name not in parts and not (path.name.startswith(".") and path.is_file())
     )

@@ -19,7 +19,6 @@ from numpy.typing import NDArray
 from fer_batch.dataset.class_folders import PICTURE_SUFFIXES, read_bytes
 from fer_batch.dataset.columns import make_column
 from fer_batch.dataset.dialects import SPLITS
-from fer_batch.dataset.names import as_text
 from fer_batch.dataset.prepare import MANIFEST, PARTS, is_vacant, read_manifest, refuse_strangers
 from fer_batch.dataset.writer import ROW_GROUP, UNLABELLED, write_file
 from fer_batch.emotions import LABELS
@@ -33,7 +32,7 @@ from fer_batch.quality.pictures import (
     TablePictures,
     open_pictures,
 )
-from fer_batch.storage import atomic_folder, read_json, sync, versions, write_json
+from fer_batch.storage import atomic_folder, read_json, readable, sync, versions, write_json
 
 FOLDERS_MANIFEST = "filter.json"
 """The manifest of a clean folder of class folders; a clean dataset folder has `prepare`'s."""
@@ -256,7 +255,7 @@ def _clean_manifest(folder: Path) -> dict[str, Any] | None:
 
 def _recipe(source: PictureSource, made_from: Mapping[str, Any]) -> dict[str, Any]:
     """The part of a step that is known before anything is written, as JSON gives it back."""
-    name = {"name": as_text(source.path.resolve().name), "identity": source.identity()}
+    name = {"name": readable(source.path.resolve().name), "identity": source.identity()}
     return {"source": name} | json.loads(json.dumps(made_from))
 
 

@@ -13,7 +13,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fer_batch.dataset.images import SIDE
-from fer_batch.dataset.names import as_text
 from fer_batch.dataset.writer import UNLABELLED
 from fer_batch.emotions import LABELS
 from fer_batch.progress import Progress, silent
@@ -42,6 +41,7 @@ from fer_batch.storage import (
     PICTURE_COLUMNS,
     VERDICT_COLUMNS,
     check_columns,
+    readable,
     resumable_scratch,
     versions,
 )
@@ -395,7 +395,7 @@ def _audit(source: PictureSource, findings: _Findings, settings: FilterSettings,
         models = f"{plan.labels['folds']} models of {plan.labels['recipe']['arch']}"
         facts.append(("labels judged by", f"{models}, each trained on the other folds"))
     facts += versions("numpy", "onnxruntime").items()
-    name = as_text(source.path.resolve().name)
+    name = readable(source.path.resolve().name)
     return Audit(name, checks, _class_counts(source.records, findings.keep), facts)
 
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fer_batch.annotation.sources import find_sources, natural_key, readable
+from fer_batch.annotation.sources import find_sources, natural_key
 from fer_batch.errors import SourceOpenError, UsageError
 
 
@@ -113,14 +113,6 @@ def test_names_that_look_alike_are_told_apart(tmp_path: Path) -> None:
     touch(tmp_path, "a/caf\udce9.mp4", "a/caf%E9.mp4", "b/e\u0301.mp4", "c/\u00e9.mp4")
     found = names(tmp_path, "a", "b", "c")
     assert len({name.rsplit("-", 1)[1] for name in found}) == 4
-
-
-@given(st.text(st.characters(codec=None), min_size=1))
-def test_readable_names_are_valid_text_on_one_line(name: str) -> None:
-    text = readable(name)
-    assert text.encode().decode() == text
-    assert "\n" not in text
-    assert readable(text) == text
 
 
 def test_what_cannot_be_read_is_a_source_too(tmp_path: Path) -> None:
