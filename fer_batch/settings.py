@@ -352,7 +352,7 @@ def build(kind: type[S], values: Mapping[str, Any], *, origin: str = "settings")
         for item in error.errors():
             what, wanted = _explain(item)
             problems.setdefault(what, []).extend(wanted)
-        texts = [", ".join([what, *filter(None, [" or ".join(ways)])]) for what, ways in problems.items()]
+        texts = [f"{what}, {' or '.join(ways)}" if ways else what for what, ways in problems.items()]
         raise UsageError(f"{origin}: " + "; ".join(texts)) from None
 
 

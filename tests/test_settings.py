@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import tomllib
 from pathlib import Path
 
@@ -66,6 +67,24 @@ def test_command_line_over_file_over_default() -> None:
 def test_a_setting_that_cannot_be_is_named(values: dict, message: str) -> None:
     with pytest.raises(UsageError, match=message):
         build(TrainSettings, values, origin="run.toml")
+
+
+def test_a_value_of_one_of_several_kinds_is_named_once() -> None:
+    message = r"^run\.toml: detection\.size is 16, must be 'auto' or must be greater than or equal to 32$"
+    with pytest.raises(UsageError, match=message):
+        build(AnnotateSettings, {"detection": {"size": 16}}, origin="run.toml")
+
+
+@pytest.mark.parametrize("over", [{"smoothing": {"seconds": None}}, {"smoothing": {"seconds": 1.0}}])
+def test_what_should_be_a_table_is_not_passed_over(over: dict) -> None:
+    with pytest.raises(UsageError, match="smoothing is 0, must be a table"):
+        build(AnnotateSettings, merge({"smoothing": 0}, over))
+
+
+@pytest.mark.parametrize("values", [{"detection": {"min_face": math.inf}}, {"tracking": {"max_gap_s": 61}}])
+def test_what_would_never_end_is_refused(values: dict) -> None:
+    with pytest.raises(UsageError, match=r"min_face|max_gap_s"):
+        build(AnnotateSettings, values)
 
 
 def test_every_problem_is_named_at_once() -> None:
