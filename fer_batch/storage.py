@@ -1,7 +1,7 @@
 """Files that are whole or not there, and the tables the project writes.
 
-Every table's columns, with their types and meaning, stand here once; the README's column tables are
-checked against them.
+Every table's columns, with their types and meaning, stand here once; docs/columns.md is checked against
+them.
 """
 
 from __future__ import annotations
