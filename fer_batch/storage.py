@@ -33,6 +33,9 @@ class Column:
     meaning: str
 
 
+PICTURE_SUFFIXES = frozenset({".bmp", ".jfif", ".jpeg", ".jpg", ".pgm", ".png", ".tif", ".tiff", ".webp"})
+"""Of the files that are taken for pictures: lower case, with the dot."""
+
 _LOCK = ".lock"
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 """Control characters, and what stands for bytes that are no UTF-8."""

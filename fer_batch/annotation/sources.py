@@ -16,7 +16,7 @@ from typing import Literal, NoReturn
 from fer_batch.annotation.results import read_manifest, strangers
 from fer_batch.emotions import Emotion
 from fer_batch.errors import SourceOpenError, UsageError
-from fer_batch.storage import readable
+from fer_batch.storage import PICTURE_SUFFIXES, readable
 
 VIDEO_SUFFIXES = frozenset(
     {
@@ -37,7 +37,6 @@ VIDEO_SUFFIXES = frozenset(
         ".wmv",
     }
 )
-IMAGE_SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".pgm", ".tif", ".tiff", ".webp"})
 
 _UNFIT = re.compile(r"[. ]$|\.(?=(begun|partial|csv|html|json|png)$)", re.IGNORECASE)
 """In the name of a folder of results: an end that Windows drops, and, with it, `.` and `..`; and what would
@@ -116,7 +115,7 @@ def _real(path: Path) -> Path:
 
 def _kind(name: str) -> Literal["video", "image"] | None:
     suffix = PurePosixPath(name).suffix.lower()
-    return "video" if suffix in VIDEO_SUFFIXES else "image" if suffix in IMAGE_SUFFIXES else None
+    return "video" if suffix in VIDEO_SUFFIXES else "image" if suffix in PICTURE_SUFFIXES else None
 
 
 def _visible(names: Sequence[str]) -> list[str]:

@@ -15,9 +15,7 @@ from fer_batch.dataset.images import SIDE, decode_gray, pixel_sha256, resize
 from fer_batch.dataset.samples import Sample, attempt
 from fer_batch.emotions import LABELS, Emotion
 from fer_batch.errors import DatasetFormatError, InputError
-from fer_batch.storage import file_sha256, readable
-
-PICTURE_SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".pgm", ".png", ".tif", ".tiff", ".webp"})
+from fer_batch.storage import PICTURE_SUFFIXES, file_sha256, readable
 
 _SPLIT_FOLDERS = {
     "train": "train",

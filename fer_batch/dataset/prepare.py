@@ -14,7 +14,6 @@ from typing import Any
 
 from fer_batch.dataset.archives import find_csv_files, member_names, reading
 from fer_batch.dataset.class_folders import (
-    PICTURE_SUFFIXES,
     FolderSource,
     find_pictures,
     has_class_folders,
@@ -29,7 +28,15 @@ from fer_batch.emotions import LABELS
 from fer_batch.errors import DatasetFormatError, InputError, UsageError
 from fer_batch.progress import Progress, silent
 from fer_batch.settings import PrepareSettings, validated
-from fer_batch.storage import atomic_folder, file_sha256, read_json, readable, versions, write_json
+from fer_batch.storage import (
+    PICTURE_SUFFIXES,
+    atomic_folder,
+    file_sha256,
+    read_json,
+    readable,
+    versions,
+    write_json,
+)
 
 MANIFEST = "dataset.json"
 KIND = "fer-batch dataset"

@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from fer_batch.dataset.class_folders import PICTURE_SUFFIXES, read_bytes
+from fer_batch.dataset.class_folders import read_bytes
 from fer_batch.dataset.columns import make_column
 from fer_batch.dataset.dialects import SPLITS
 from fer_batch.dataset.prepare import MANIFEST, PARTS, is_vacant, read_manifest, refuse_strangers
@@ -32,7 +32,7 @@ from fer_batch.quality.pictures import (
     TablePictures,
     open_pictures,
 )
-from fer_batch.storage import atomic_folder, read_json, readable, sync, versions, write_json
+from fer_batch.storage import PICTURE_SUFFIXES, atomic_folder, read_json, readable, sync, versions, write_json
 
 FOLDERS_MANIFEST = "filter.json"
 """The manifest of a clean folder of class folders; a clean dataset folder has `prepare`'s."""

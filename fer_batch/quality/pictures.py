@@ -15,12 +15,12 @@ from numpy.typing import NDArray
 
 from fer_batch.dataset.archives import reading
 from fer_batch.dataset.arrays import find_tables, open_table
-from fer_batch.dataset.class_folders import PICTURE_SUFFIXES, find_pictures, has_class_folders, read_bytes
+from fer_batch.dataset.class_folders import find_pictures, has_class_folders, read_bytes
 from fer_batch.dataset.dialects import SPLITS
 from fer_batch.dataset.images import SIDE, decode_gray, pixel_sha256, resize
 from fer_batch.emotions import LABELS
 from fer_batch.errors import DatasetFormatError, InputError
-from fer_batch.storage import file_sha256
+from fer_batch.storage import PICTURE_SUFFIXES, file_sha256
 
 _COLUMNS = ("id", "row", "label", "image", "sha256")
 

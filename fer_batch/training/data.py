@@ -16,6 +16,9 @@ from fer_batch.errors import DatasetFormatError, UsageError
 from fer_batch.model.architectures import INPUT_SIZE
 from fer_batch.settings import Head, TrainSettings
 
+_FEWEST = 2
+"""Training pictures, labelled: one alone has no deviation to be normalised by."""
+
 
 @dataclass(frozen=True)
 class Batchable:
@@ -61,7 +64,7 @@ def load_training_data(dataset: Path, settings: TrainSettings) -> TrainingData:
 
     Raises:
         InputError: the folder is no data set folder, or its pictures are not 48x48.
-        UsageError: `holdout` leaves no row for one of the two.
+        UsageError: `holdout` leaves no row for one of the two, or a single one to learn from.
     """
     train = load_split(dataset, "train")
     if (dataset / "val.parquet").is_file():
@@ -77,6 +80,10 @@ def load_training_data(dataset: Path, settings: TrainSettings) -> TrainingData:
             )
         val = train.take(np.sort(order[:held_out]), "val")
         train = train.take(np.sort(order[held_out:]), "train")
+    if len(train) < _FEWEST:
+        raise UsageError(
+            f"{dataset} has {len(train)} labelled training picture: batch statistics need {_FEWEST} at least"
+        )
     for split in (train, val):
         if split.images.shape[1:] != (INPUT_SIZE, INPUT_SIZE):
             height, width = split.images.shape[1:]

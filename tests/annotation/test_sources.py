@@ -32,11 +32,13 @@ def test_names_are_relative_to_what_was_named(tmp_path: Path) -> None:
 
 
 def test_a_folder_of_pictures_is_one_source(tmp_path: Path) -> None:
-    touch(tmp_path, "set/happy/b.png", "set/happy/a.jpg", "set/sad/c.png", "set/readme.md")
+    touch(
+        tmp_path, "set/happy/b.png", "set/happy/a.jpg", "set/happy/c.JFIF", "set/sad/c.png", "set/readme.md"
+    )
     found = find_sources([tmp_path / "set"], out=tmp_path / "out")
     assert [(source.name, source.kind) for source in found] == [("happy", "images"), ("sad", "images")]
     assert [source.folder_emotion.label for source in found if source.folder_emotion] == ["happy", "sad"]
-    assert [path.name for path in found[0].pictures] == ["a.jpg", "b.png"]
+    assert [path.name for path in found[0].pictures] == ["a.jpg", "b.png", "c.JFIF"]
 
 
 def test_two_sources_of_one_name_are_told_apart(tmp_path: Path) -> None:

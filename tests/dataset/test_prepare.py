@@ -285,6 +285,7 @@ def test_class_folders_with_splits(tmp_path: Path) -> None:
 def test_class_folders_of_any_size_colour_and_name(tmp_path: Path) -> None:
     source = tmp_path / "in"
     write_picture(source / "Happiness" / "big.jpg", np.full((100, 90, 3), 200, np.uint8))
+    (source / "Happiness" / "big.jpg").rename(source / "Happiness" / "big.jfif")  # as browsers save some
     write_picture(source / "anger" / "small.png", np.full((20, 20), 50, np.uint8))
     write_picture(source / "contempt" / "other.png", np.full((48, 48), 50, np.uint8))
     (source / "anger" / "broken.png").write_bytes(b"\x89PNG no more")

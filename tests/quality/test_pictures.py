@@ -218,7 +218,7 @@ def test_what_is_no_data_set_is_said(tmp_path: Path) -> None:
         open_pictures(tmp_path)
     (tmp_path / "happy").mkdir()
     (tmp_path / "happy" / "a.gif").write_bytes(b"GIF89a")
-    with pytest.raises(DatasetFormatError, match=r"has no pictures: files .* must end in \.bmp, \.jpeg"):
+    with pytest.raises(DatasetFormatError, match=r"has no pictures: files .* must end in \.bmp, \.jfif"):
         open_pictures(tmp_path)
 
 

@@ -191,6 +191,12 @@ def test_a_holdout_without_rows_is_named(tmp_path: Path) -> None:
     assert len(load_training_data(dataset, TrainSettings(holdout=0.5)).val) == 2
 
 
+def test_one_picture_is_not_learned_from(tmp_path: Path) -> None:
+    dataset = write_stripes(tmp_path, train=1, held_out=2)
+    with pytest.raises(UsageError, match="has 1 labelled training picture: batch statistics need 2"):
+        train(dataset, tmp_path / "run", build(TrainSettings, SHORT | {"arch": "cnn7"}), runtime=CPU)
+
+
 def test_without_a_majority_to_be_measured_on_a_head_has_no_figures(tmp_path: Path) -> None:
     write_stripes(tmp_path, train=14, held_out=7)
     votes = (tmp_path / "votes.csv").read_text().splitlines()
