@@ -17,7 +17,7 @@ from fer_batch.cli.prepare import prepare
 from fer_batch.cli.train import train
 from fer_batch.errors import EXIT_INTERRUPTED, EXIT_OK, FerBatchError, UsageError
 
-_TRAINING_LIBRARIES = {"torch", "torchvision", "onnxscript", "safetensors"}
+_TRAINING_LIBRARIES = {"torch", "onnxscript", "safetensors"}
 
 app = typer.Typer(
     name="fer-batch",
