@@ -1,6 +1,7 @@
 """What harms the classifier, and how much: accuracy on pictures that were made worse, and end to end.
 
     python benchmarks/robustness.py DATASET [--model default] [--head fer2013] [--plot robustness.png]
+                                    [--detect-size N]
 
 Each change is applied to every picture of `val`, the same random numbers at every strength. End to end
 means: the picture is enlarged to 160–240 pixels, pasted into a plain 640x360 frame, found by the
@@ -113,6 +114,7 @@ def main() -> None:
     parser.add_argument("--model", default="default")
     parser.add_argument("--head", default="fer2013", choices=["fer2013", "crowd"])
     parser.add_argument("--plot", type=Path)
+    parser.add_argument("--detect-size", type=int, help="of the detector, end to end; else `auto`")
     arguments = parser.parse_args()
     split = load_split(arguments.dataset, "val")
     rows, labels = head_labels(split, arguments.head)
@@ -133,7 +135,8 @@ def main() -> None:
             f"{strength:g}: {value:.1%}" for strength, value in zip(strengths, found, strict=True)
         )
         print(f"| {name} | {cells} |", flush=True)
-    end_to_end(images, labels, classifier)
+    detection = DetectionSettings(size=arguments.detect_size or "auto")
+    end_to_end(images, labels, classifier, detection)
     if arguments.plot:
         draw(results, plain, arguments.plot)
 
@@ -146,10 +149,12 @@ def changed(images: Images, change: Change, strength: float) -> Images:
     )
 
 
-def end_to_end(images: Images, labels: NDArray[np.int64], classifier: Classifier) -> None:
+def end_to_end(
+    images: Images, labels: NDArray[np.int64], classifier: Classifier, detection: DetectionSettings
+) -> None:
     """Paste, detect, crop, classify; print the share found and the accuracy beside the direct one."""
     rng = np.random.default_rng(SEED)
-    detector = YuNet(resolve_detector("yunet"), DetectionSettings())
+    detector = YuNet(resolve_detector("yunet"), detection)
     right = direct = found = 0
     answers = classifier.probabilities(images).argmax(1)
     for image, label, answer in zip(images, labels, answers, strict=True):

@@ -22,9 +22,10 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from fer_batch.model.architectures import INPUT_SIZE, build_network
-from fer_batch.settings import TrainRuntime, TrainSettings, build, load_toml
+from fer_batch.settings import TrainRuntime, TrainSettings, build
 from fer_batch.training import train
 from fer_batch.training.recipe import choose_device, uses_bf16
+from fer_batch.training.recipes import load_recipe
 
 SIDE = 2048
 PRODUCTS = 20
@@ -37,12 +38,12 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("dataset", type=Path)
-    parser.add_argument("--config", type=Path, help="a TOML file; without one, the defaults of `train`")
+    parser.add_argument("--config", help="a TOML file or a known recipe; without one, `train`'s defaults")
     parser.add_argument("--epochs", type=int, default=3)
     parser.add_argument("--device", default="auto", choices=["auto", "cpu", "cuda"])
     parser.add_argument("--compile", action="store_true")
     arguments = parser.parse_args()
-    settings = build(TrainSettings, load_toml(arguments.config)) if arguments.config else TrainSettings()
+    settings = build(TrainSettings, load_recipe(arguments.config)) if arguments.config else TrainSettings()
     settings = replace(settings, epochs=arguments.epochs, early_share=0.0)
     runtime = TrainRuntime(device=arguments.device, compile=arguments.compile)
     device = choose_device(runtime)

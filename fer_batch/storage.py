@@ -58,6 +58,9 @@ _PROBABILITIES = tuple(
     Column(label, pa.float32(), f"probability of {label}, 0–1; the seven add up to 1") for label in LABELS
 )
 
+_NUMBERED = f"0–6: {', '.join(LABELS)}"
+_VOTED = {"nf": "not a face"}
+
 DATASET_COLUMNS: tuple[Column, ...] = (
     Column(
         "id",
@@ -66,7 +69,11 @@ DATASET_COLUMNS: tuple[Column, ...] = (
     ),
     Column("row", pa.int64(), "row of the source file, 0-based, header not counted"),
     Column("split", pa.string(), "`train`, `val` or `test`"),
-    Column("label", pa.int64(), "expression, 0–6 in the order of `Emotion`; null where the source has none"),
+    Column(
+        "label",
+        pa.int64(),
+        f"expression, {_NUMBERED}; null where the source has none",
+    ),
     Column(
         "image",
         pa.struct([("bytes", pa.binary()), ("path", pa.string())]),
@@ -82,12 +89,13 @@ DATASET_COLUMNS: tuple[Column, ...] = (
 FILE_COLUMN = Column("file", pa.string(), "path of the picture in the source, where that is a folder")
 
 VOTE_COLUMNS: tuple[Column, ...] = tuple(
-    Column(f"votes_{name}", pa.int64(), f"FER+ votes, of usually ten, for {name}") for name in VOTES
+    Column(f"votes_{name}", pa.int64(), f"FER+ votes, of usually ten, for {_VOTED.get(name, name)}")
+    for name in VOTES
 )
 
 PREDICTION_COLUMNS: tuple[Column, ...] = (
     Column("id", pa.string(), "the picture: its id in the data set, or its path in the folder"),
-    Column("label", pa.int64(), "true expression, 0–6 in the order of `Emotion`"),
+    Column("label", pa.int64(), f"true expression, {_NUMBERED}"),
     Column("predicted", pa.int64(), "most probable expression, 0–6"),
     Column(
         "training_twin", pa.bool_(), "the same pixels are in the training split; null where that is unknown"
@@ -143,7 +151,14 @@ def check_columns(check: str) -> tuple[Column, Column]:
     )
 
 
-LANDMARKS: tuple[str, ...] = ("right_eye", "left_eye", "nose", "right_mouth", "left_mouth")
+_POINTS = {
+    "right_eye": "face's right eye",
+    "left_eye": "face's left eye",
+    "nose": "tip of the nose",
+    "right_mouth": "right corner of the face's mouth",
+    "left_mouth": "left corner of the face's mouth",
+}
+LANDMARKS: tuple[str, ...] = tuple(_POINTS)
 """The detector's five points, in its order; right and left are the face's own."""
 
 _SOURCE = Column("source", pa.string(), "name of the source: its folder under `--out`")
@@ -159,18 +174,32 @@ _FILE = Column("file", pa.string(), "the picture's path inside its folder; only 
 
 SMOOTHED: tuple[str, ...] = tuple(f"smoothed_{label}" for label in LABELS)
 
-QUALITY_COLUMN = Column("quality", pa.float32(), "how well the face can be read, 0–1; the least of its parts")
+QUALITY_COLUMN = Column(
+    "quality",
+    pa.float32(),
+    "how well the face can be read, 0–1: the least, as far as they are known, of the columns `quality_…` "
+    "and of how sure the detector is",
+)
 
 FACE_COLUMNS: tuple[Column, ...] = (
     _SOURCE,
     _FILE,
     _FRAME,
     _TIME,
-    Column("face", pa.int64(), "0-based index of the face in its frame, highest detection score first"),
+    Column(
+        "face",
+        pa.int64(),
+        "0-based index of the face in its frame: highest detection score first, or, where the frame was "
+        "not searched, oldest track first",
+    ),
     Column(
         "track", pa.int64(), "number of the face's track, the same as long as it is followed; videos only"
     ),
-    Column("x", pa.float32(), "left edge of the face's box, in pixels of the upright picture"),
+    Column(
+        "x",
+        pa.float32(),
+        "left edge of the face's box, in pixels of the upright picture; a box may reach beyond it",
+    ),
     Column("y", pa.float32(), "upper edge, in pixels"),
     Column("width", pa.float32(), "width of the box, in pixels"),
     Column("height", pa.float32(), "height of the box, in pixels"),
@@ -202,12 +231,20 @@ QUALITY_PARTS: tuple[Column, ...] = (
         "quality_size", pa.float32(), "1 where the face has the pixels that the model reads; Parquet only"
     ),
     Column("quality_sharpness", pa.float32(), "1 where it is in focus and at rest, 0 blurred; Parquet only"),
-    Column("quality_pose", pa.float32(), "1 seen from the front, 0 from the side; Parquet only"),
+    Column(
+        "quality_pose",
+        pa.float32(),
+        "1 seen from the front, 0 from the side; empty where there is no score; Parquet only",
+    ),
     Column("quality_light", pa.float32(), "1 well lit, 0 black, white or without contrast; Parquet only"),
 )
 
 LANDMARK_COLUMNS: tuple[Column, ...] = tuple(
-    Column(f"{name}_{axis}", pa.float32(), f"{axis} of the {name.replace('_', ' ')}, in pixels; Parquet only")
+    Column(
+        f"{name}_{axis}",
+        pa.float32(),
+        f"{axis} of the {_POINTS[name]}, in pixels; empty where there is no score; Parquet only",
+    )
     for name in LANDMARKS
     for axis in "xy"
 )

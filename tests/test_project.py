@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -9,10 +10,13 @@ from pathlib import Path
 import pytest
 
 from fer_batch import storage
+from fer_batch.annotation.sources import VIDEO_SUFFIXES
+from fer_batch.dataset.writer import REJECTED_COLUMNS
 from fer_batch.model.onnx_file import default_model, load_card
 from fer_batch.quality.checks import CHECKS
+from fer_batch.quality.clean import DROPPED_COLUMNS
 from fer_batch.settings import CheckName, FilterSettings, TrainSettings, build
-from fer_batch.storage import Column
+from fer_batch.storage import PICTURE_SUFFIXES, Column
 from fer_batch.training.recipes import load_recipe
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -41,8 +45,21 @@ def test_imports_point_down_only() -> None:
 )
 def test_every_column_is_explained(column: Column) -> None:
     explained = (ROOT / "docs" / "columns.md").read_text(encoding="utf-8")
-    assert f"| `{column.name}` |" in explained
-    assert column.meaning in explained
+    assert re.search(
+        rf"^\| `{column.name}` \| [a-z/]+ \| {re.escape(column.meaning)} \|$", explained, re.MULTILINE
+    )
+
+
+@pytest.mark.parametrize("columns", [REJECTED_COLUMNS, DROPPED_COLUMNS], ids=["rejected", "dropped"])
+def test_every_list_is_explained(columns: tuple[str, ...]) -> None:
+    explained = (ROOT / "docs" / "columns.md").read_text(encoding="utf-8")
+    assert any(re.findall(r"`(\w+)`", cells) == list(columns) for cells in explained.split(" | "))
+
+
+def test_the_readme_names_every_suffix_that_is_read() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    for suffix in VIDEO_SUFFIXES | PICTURE_SUFFIXES:
+        assert f"`{suffix}`" in readme
 
 
 @pytest.mark.parametrize("name", CHECKS)
