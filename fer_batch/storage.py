@@ -36,7 +36,8 @@ class Column:
 PICTURE_SUFFIXES = frozenset({".bmp", ".jfif", ".jpeg", ".jpg", ".pgm", ".png", ".tif", ".tiff", ".webp"})
 """Of the files that are taken for pictures: lower case, with the dot."""
 
-_LOCK = ".lock"
+_LOCK, _MADE_FROM = ".lock", ".made_from.json"
+"""What marks a folder as one in which work is under way, and says what it is made from."""
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 """Control characters, and what stands for bytes that are no UTF-8."""
 
@@ -314,8 +315,9 @@ def atomic_file(path: Path) -> Iterator[Path]:
 def atomic_folder(path: Path) -> Iterator[Path]:
     """Yield the folder `{path}.partial`, empty but for a lock; on a clean exit it takes the place of `path`.
 
-    Whatever happens leaves `path` as it was; after a kill there is a `.partial` folder too, that the next
-    run clears. The caller syncs the files that matter. It also decides whether an existing `path` may go.
+    Whatever happens leaves `path` as it was, but for a kill between the two renames that replace it: then
+    the next run begins by putting it back. After a kill there may be a `.partial` folder, which the next run
+    clears. The caller syncs the files that matter. It also decides whether an existing `path` may go.
 
     Raises:
         OutputError: the folder cannot be written, or another process is writing it.
@@ -375,20 +377,20 @@ def resumable_scratch(path: Path, made_from: Any) -> Iterator[Path]:
 @contextmanager
 def _begun_folder(path: Path, made_from: Any) -> Iterator[Path]:
     begun = _begun(path)
-    key = begun / "made_from.json"
+    key = begun / _MADE_FROM
     with _held(begun, path):
         if not key.is_file() or read_json(key) != made_from:
             _empty(begun)
             write_json(key, made_from)
         yield begun
-        key.unlink()
 
 
 @contextmanager
 def _held(folder: Path, path: Path) -> Iterator[None]:
     """Have a folder in which `path` is prepared, made where it does not exist, to oneself.
 
-    Its lock file also says whose it is: what somebody else keeps under such a name is not touched.
+    Its lock file also says whose it is: what somebody else keeps under such a name is not touched. It stays
+    until the folder is where it belongs, so that one that was stopped on the way there is known again.
     """
     mark = folder / _LOCK
     with writing(path):
@@ -401,6 +403,8 @@ def _held(folder: Path, path: Path) -> Iterator[None]:
         except Timeout:
             raise OutputError(f"cannot write {path}: another process is at work on it") from None
         try:
+            if not path.exists() and _replaced(path).is_dir():
+                _replaced(path).rename(path)
             yield
         except BaseException:
             lock.release()
@@ -408,7 +412,6 @@ def _held(folder: Path, path: Path) -> Iterator[None]:
                 _remove(folder)
             raise
         lock.release()
-        mark.unlink(missing_ok=True)
 
 
 def _empty(folder: Path) -> None:
@@ -446,13 +449,19 @@ def _begun(path: Path) -> Path:
 
 
 def _take_place(folder: Path, path: Path) -> None:
-    replaced = path.with_name(f"{path.name}.replaced.partial")
+    replaced = _replaced(path)
     _remove(replaced)
     if path.exists():
         path.rename(replaced)
     folder.rename(path)
+    for mark in (_LOCK, _MADE_FROM):
+        (path / mark).unlink(missing_ok=True)
     sync(path.parent)
     _remove(replaced)
+
+
+def _replaced(path: Path) -> Path:
+    return path.with_name(f"{path.name}.replaced.partial")
 
 
 def _remove(folder: Path) -> None:

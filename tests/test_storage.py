@@ -60,6 +60,39 @@ def test_a_killed_writer_leaves_no_folder_that_looks_whole(tmp_path: Path) -> No
         assert visible(partial) == []
 
 
+@pytest.mark.parametrize("folder", ["atomic_folder(path)", "resumable_folder(path, 1)"])
+@pytest.mark.parametrize("changes", range(7))
+def test_killed_while_a_folder_takes_its_place(tmp_path: Path, folder: str, changes: int) -> None:
+    path = tmp_path / "data"
+    with storage.atomic_folder(path) as partial:
+        (partial / "old").write_text("1")
+    program = (
+        "import os, sys; from pathlib import Path; from fer_batch.storage import *\n"
+        "path, left = Path(sys.argv[1]), int(sys.argv[2])\n"
+        "def die(event, _):\n"
+        "    global left\n"
+        "    if event in {'os.rename', 'os.remove', 'os.rmdir'}:\n"
+        "        left -= 1\n"
+        "        left < 0 and os.kill(os.getpid(), 9)\n"
+        f"with {folder} as made:\n"
+        "    (made / 'new').write_text('2'); sys.addaudithook(die)"
+    )
+    done = subprocess.run([sys.executable, "-c", program, str(path), str(changes)], check=False)
+    assert done.returncode in {-9, 0}
+    again = {
+        "path": path,
+        "resumable_folder": storage.resumable_folder,
+        "atomic_folder": storage.atomic_folder,
+    }
+    with pytest.raises(RuntimeError), eval(folder, again):  # noqa: S307 - one of the two above
+        raise RuntimeError
+    assert visible(path) in (["old"], ["new"])
+    with eval(folder, again) as made:  # noqa: S307 - the same
+        (made / "new").write_text("3")
+    assert [child.name for child in path.iterdir()] == ["new"]
+    assert [child.name for child in tmp_path.iterdir()] == ["data"]
+
+
 @pytest.mark.parametrize("folder", [storage.atomic_folder, lambda path: storage.resumable_folder(path, 1)])
 @pytest.mark.parametrize("suffix", ["partial", "begun"])
 def test_what_others_keep_under_a_working_name_is_not_touched(

@@ -173,8 +173,8 @@ def _sample(
         try:
             picture = upright.of(frame.picture, frame.pixel_aspect)
             corrupt = frame.picture.is_corrupt
-        except (FFmpegError, ValueError) as error:
-            report.add(f"a frame cannot be converted: {_reason(error)}")
+        except DecodeError as error:
+            report.add(str(error))
         yield Frame(
             index, frame.times.start_s, picture, corrupt=corrupt, pts=frame.times.pts, damaged=report.damaged
         )

@@ -35,7 +35,7 @@ class Upright:
             pixel_aspect: width of a stored pixel over its height; the width of the frame is stretched by it.
 
         Raises:
-            FFmpegError, ValueError: the frame cannot be converted.
+            DecodeError: the frame cannot be converted.
         """
         # The matrix is looked at again where it says another angle, not for every frame: a frame whose
         # side data was looked at is in a circle with it, and stays in memory until somebody collects it.

@@ -8,9 +8,11 @@ from typing import cast
 import av
 import cv2
 import numpy as np
+from av.error import FFmpegError
 from av.video.reformatter import ColorRange, VideoReformatter
 from numpy.typing import NDArray
 
+from fer_batch.errors import DecodeError
 from fer_batch.inference.picture import ArrayPicture, shrunk
 
 _LUMA_FIRST = frozenset({"yuv420p", "yuv422p", "yuv444p", "yuvj420p", "yuvj422p", "yuvj444p", "nv12", "nv21"})
@@ -18,6 +20,10 @@ _LUMA_FIRST = frozenset({"yuv420p", "yuv422p", "yuv444p", "yuvj420p", "yuvj422p"
 _LEVELS = np.arange(256)
 _FULL_RANGE = np.clip((_LEVELS - 16) * (255 / 219), 0, 255).round().astype(np.uint8)
 """Brightness as video has it, 16 black to 235 white, as pictures have it (ITU-R BT.601 and BT.709)."""
+
+_UNSPECIFIED = 2
+_MATRICES = frozenset({0, 1, _UNSPECIFIED, 4, 5, 6, 7, 9})
+"""Ways to code colour (ITU-T H.273, matrix coefficients) that FFmpeg converts; it refuses all others."""
 
 _converters = threading.local()
 
@@ -79,13 +85,24 @@ class VideoPicture:
 
 
 def converted(frame: av.VideoFrame) -> NDArray[np.uint8]:
-    """A frame of any format as RGB: uint8 [H, W, 3].
+    """A frame of any format as RGB: uint8 [H, W, 3], the caller's own.
+
+    Colours that are coded in a way that FFmpeg does not convert are taken for the usual; brightness is right.
 
     Raises:
-        FFmpegError, ValueError: it cannot be converted.
+        DecodeError: it cannot be converted.
     """
+    if frame.colorspace not in _MATRICES:
+        frame.colorspace = _UNSPECIFIED
     # A converter keeps its tables for the next frame, which take longer to make than a frame to convert;
     # threads must not share one.
     if not hasattr(_converters, "own"):
         _converters.own = VideoReformatter()
-    return cast(NDArray[np.uint8], _converters.own.reformat(frame, format="rgb24").to_ndarray())
+    try:
+        shown = _converters.own.reformat(frame, format="rgb24")
+        image = cast(NDArray[np.uint8], shown.to_ndarray())
+    except (FFmpegError, ValueError) as error:
+        # Some of FFmpeg's errors are the system's too, and would pass for a disk that cannot be written.
+        raise DecodeError(f"a frame cannot be converted: {error}") from error
+    # A decoder may predict the next frame from this one: nobody may draw into it.
+    return image.copy() if shown is frame else image

@@ -244,7 +244,7 @@ def refuse_strangers(out: Path, parts: Container[str] = PARTS) -> None:
     strangers = sorted(
         readable(path.name)
         for path in out.iterdir()
-        if path.name not in parts and not (path.name.startswith(".") and path.is_file())
+        if readable(path.name) not in parts and not (path.name.startswith(".") and path.is_file())
     )
     if strangers:
         raise UsageError(

@@ -32,7 +32,7 @@ from fer_batch.quality.pictures import (
     TablePictures,
     open_pictures,
 )
-from fer_batch.storage import PICTURE_SUFFIXES, atomic_folder, read_json, readable, sync, versions, write_json
+from fer_batch.storage import atomic_folder, read_json, readable, sync, versions, write_json
 
 FOLDERS_MANIFEST = "filter.json"
 """The manifest of a clean folder of class folders; a clean dataset folder has `prepare`'s."""
@@ -124,8 +124,8 @@ def write_clean(
     no table. `dataset.json` is the source's with new counts, and `filter`, the list of the steps that
     led here: of each its source, what it was made from, and how many pictures it kept and dropped. Of
     a folder of class folders it is the files under the same paths, with `filter.json`, which has that
-    list too. Encoded pictures stay as they are, byte for byte. `dropped.csv` lists the dropped ones,
-    after those of earlier steps.
+    list too, and the names of the folders. Encoded pictures stay as they are, byte for byte. `dropped.csv`
+    lists the dropped ones, after those of earlier steps.
 
     The folder is built beside its place and renamed once: it is whole or not there. Where it is there
     already, of the same source and made from the same, nothing is done. At most a batch of rows and a
@@ -165,6 +165,7 @@ def write_clean(
             _write_tables(source, partial, keep, progress)
         else:
             missing = _write_files(source, partial, keep, progress)
+            before["folders"] = sorted(readable(path.name) for path in partial.iterdir() if path.is_dir())
             keep = keep.copy()
             keep[[picture.index for picture in missing]] = False
             dropped = sorted([*dropped, *missing], key=lambda picture: picture.index)
@@ -205,14 +206,9 @@ def _written(
             else "holds another clean set, or this one with other settings or other measurements"
         )
         raise UsageError(f"OUT {out} {what}; choose another folder, or replace it with --overwrite")
-    refuse_strangers(out, PARTS if there["kind"] != FOLDERS_KIND else _parts_of_folders(out))
+    written = PARTS if there["kind"] != FOLDERS_KIND else {FOLDERS_MANIFEST, DROPPED, *there["folders"]}
+    refuse_strangers(out, written)
     return None
-
-
-def _parts_of_folders(out: Path) -> set[str]:
-    """What a clean set of class folders consists of: folders with pictures, and two lists."""
-    pictures = (path for path in out.rglob("*") if path.suffix.lower() in PICTURE_SUFFIXES)
-    return {FOLDERS_MANIFEST, DROPPED, *(path.relative_to(out).parts[0] for path in pictures)}
 
 
 def _refuse_overlap(source: Path, out: Path) -> None:
@@ -244,7 +240,9 @@ def _folders_manifest(folder: Path) -> dict[str, Any] | None:
         manifest = read_json(folder / FOLDERS_MANIFEST)
     except InputError:
         return None
-    return manifest if isinstance(manifest, dict) and manifest.get("kind") == FOLDERS_KIND else None
+    if not isinstance(manifest, dict) or manifest.get("kind") != FOLDERS_KIND:
+        return None
+    return manifest if isinstance(manifest.get("folders"), list) else None
 
 
 def _clean_manifest(folder: Path) -> dict[str, Any] | None:

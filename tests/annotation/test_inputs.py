@@ -92,6 +92,8 @@ def test_pixels_of_an_aspect_that_cannot_be_meant_are_square(tmp_path: Path, asp
         ("mp4", "libx264", "yuv444p", {}),
         ("mp4", "libx264", "yuv420p10le", {}),
         ("mp4", "libx264", "gray", {"x264-params": "fullrange=on"}),
+        ("mp4", "libx264", "yuv420p", {"x264-params": "colormatrix=YCgCo"}),
+        ("mp4", "libx264", "yuv444p", {"x264-params": "colormatrix=bt2020c"}),
         ("mkv", "ffv1", "gray16le", {}),
         ("mkv", "ffv1", "yuva420p", {}),
         ("mkv", "ffv1", "bgr0", {}),
@@ -125,6 +127,16 @@ def test_videos_of_every_size(tmp_path: Path, codec: str, pix_fmt: str, width: i
     for frame, image in zip(frames, images, strict=True):
         assert frame.image is not None
         assert difference(frame.image, image) < 8
+
+
+def test_drawing_into_a_frame_is_not_seen_in_the_next(tmp_path: Path) -> None:
+    # QuickTime Animation is RGB, and repeats what has not changed; at this width lines have no padding.
+    path = encode(tmp_path / "a.mov", [portrait(128, 72)] * 3, codec="qtrle", pix_fmt="rgb24")
+    (source,) = find_sources([path], out=tmp_path / "out")
+    for frame in read_frames(source, SamplingSettings(), DecodeReport()):
+        assert frame.image is not None
+        assert np.array_equal(frame.image, portrait(128, 72))
+        frame.image[:] = 0
 
 
 def test_a_video_that_opencv_wrote(tmp_path: Path) -> None:

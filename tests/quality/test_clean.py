@@ -397,6 +397,7 @@ def test_overwriting_deletes_nothing_but_the_clean_set(any_source: Path, tmp_pat
     write(any_source, tmp_path / "out", 1)
     (tmp_path / "out" / "runs").mkdir()
     (tmp_path / "out" / "runs" / "history.csv").write_text("epoch\n1\n")
+    assert cv2.imwrite(str(tmp_path / "out" / "runs" / "curves.png"), np.zeros((9, 9), np.uint8))
     with pytest.raises(UsageError, match=r"OUT .* also holds runs, which --overwrite would delete"):
         write(any_source, tmp_path / "out", 1, 2, settings="stricter", overwrite=True)
     assert (tmp_path / "out" / "runs" / "history.csv").is_file()
