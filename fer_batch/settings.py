@@ -414,9 +414,14 @@ def _toml_lines(values: Mapping[str, Any], *, prefix: str) -> list[str]:
     import json
 
     # The settings hold only strings, numbers, truth values and lists of them: on these TOML and
-    # JSON are written alike. Plain values come before tables, as TOML wants.
+    # JSON are written alike, but for DEL, which JSON does not escape. Plain values come before tables, as
+    # TOML wants.
     plain = {name: value for name, value in values.items() if not isinstance(value, Mapping)}
-    lines = [f"{name} = {json.dumps(value)}" for name, value in plain.items() if value is not None]
+    lines = [
+        f"{name} = {json.dumps(value, ensure_ascii=False)}".replace("\x7f", "\\u007f")
+        for name, value in plain.items()
+        if value is not None
+    ]
     for name, value in values.items():
         if isinstance(value, Mapping):
             lines += ["", f"[{prefix}{name}]", *_toml_lines(value, prefix=f"{prefix}{name}.")]

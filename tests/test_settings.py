@@ -28,13 +28,17 @@ from fer_batch.settings import (
     dropout=st.floats(0, 0.99),
     flip=st.floats(0, 1),
     weighting=st.booleans(),
+    teacher=st.lists(st.text(st.characters(exclude_categories=["Cs"])), max_size=2),
 )
-def test_toml_round_trip(epochs: int, dropout: float, flip: float, weighting: bool) -> None:
+def test_toml_round_trip(
+    epochs: int, dropout: float, flip: float, weighting: bool, teacher: list[str]
+) -> None:
     values = {
         "epochs": epochs,
         "dropout": dropout,
         "augment": {"flip": flip},
         "loss": {"class_weighting": weighting},
+        "teacher": teacher,
     }
     settings = build(TrainSettings, values)
     assert build(TrainSettings, tomllib.loads(dump_toml(settings))) == settings

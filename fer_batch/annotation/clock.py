@@ -32,9 +32,16 @@ class Times:
 
 
 class Clock:
-    """Presentation times relative to the stream's start, in ticks of the stream and in seconds."""
+    """Presentation times relative to the stream's start, in ticks of the stream and in seconds.
 
-    def __init__(self, container: InputContainer, stream: av.VideoStream) -> None:
+    Args:
+        container: that the stream is in.
+        stream: whose times they are.
+        midway: the first frame that is read may be any of the stream's; its clock was not set anew before.
+    """
+
+    def __init__(self, container: InputContainer, stream: av.VideoStream, *, midway: bool = False) -> None:
+        self._first_is_late = midway
         self._may_be_set = may_be_joined(container)
         self._base = time_base(stream)
         self._start_s = self._seconds(stream.start_time or 0)
@@ -51,7 +58,8 @@ class Clock:
             self._start_s = self._seconds(ticks)  # a file without presentation times: all are late alike
         time_s = following if ticks is None else self._seconds(ticks) - self._start_s
         pts = picture.pts
-        if self._leaps(time_s - following):
+        late = self._first_is_late and self._last_s == -math.inf
+        if not late and self._leaps(time_s - following):
             self._start_s += time_s - following
             time_s, pts = following, None
         self._last_s = time_s

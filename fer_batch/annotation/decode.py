@@ -1,4 +1,4 @@
-"""Frames out of videos and pictures: the one place that touches PyAV's decoder."""
+"""Frames out of videos and pictures: the one place where PyAV decodes pictures."""
 
 from __future__ import annotations
 
@@ -258,7 +258,7 @@ def _decode(path: Path, report: DecodeReport, near_s: float | None = None) -> Ge
             None begins at the beginning. Nothing comes where the stream's clock is set anew before.
     """
     with _opened(path) as (container, stream):
-        clock, extent = Clock(container, stream), Extent(container, stream)
+        clock, extent = Clock(container, stream, midway=near_s is not None), Extent(container, stream)
         packets = _packets(container, stream, extent, report)
         begun = near_s is None
         if near_s is not None:

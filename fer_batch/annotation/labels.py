@@ -90,6 +90,8 @@ def count_agreement(source: Source, folder: Path, labels: Labels) -> NDArray[np.
     columns = ["time_s", "emotion", *(["file"] if pictures else [])]
     names = (source.name, f"{source.name}{source.path.suffix}", source.path.name)
     matrix = np.zeros((len(LABELS), len(LABELS)), np.int64)
+    if folder_emotion is None and not labels.files and not labels.spans:
+        return matrix
     with pq.ParquetFile(folder / "faces.parquet") as table:
         for batch in table.iter_batches(_BATCH_ROWS, columns=columns):
             for row in batch.to_pylist():

@@ -29,11 +29,11 @@ from fer_batch.annotation.draw import DrawnFace, draw
 from fer_batch.annotation.frames import Frame
 from fer_batch.annotation.sound import add_sound
 from fer_batch.annotation.sources import Source
-from fer_batch.annotation.threads import ahead
 from fer_batch.emotions import LABELS, Emotion
 from fer_batch.errors import EncodeError, OutputError
 from fer_batch.settings import AnnotateSettings, SamplingSettings
 from fer_batch.storage import SMOOTHED, writing
+from fer_batch.threads import ahead
 
 _DECODED_AHEAD = 8
 _ROWS_READ = 1024

@@ -23,17 +23,19 @@ from fer_batch.annotation.stages import (
     mark,
     one_by_one,
 )
-from fer_batch.annotation.threads import ahead, ordered_map
 from fer_batch.annotation.track import Tracker
 from fer_batch.annotation.write import Totals, write_tables
 from fer_batch.errors import EncodeError
 from fer_batch.inference.classifier import Classifies
 from fer_batch.inference.detector import Detector
 from fer_batch.settings import AnnotateSettings
+from fer_batch.threads import ahead, ordered_map
 
 T = TypeVar("T")
 
 _DECODED_AHEAD = 8
+_BATCHES_AHEAD = 4
+"""Fewest batches of frames in detection: one on a device, and others that are being made ready for it."""
 FACES_A_FRAME = 4
 """A batch of the classifier is filled by so many frames' worth of faces; usually there are fewer."""
 
@@ -107,7 +109,9 @@ def _read(
         frames = read_frames(source, settings.sampling, report, before.position if before else None)
         marked = enter(ahead(mark(frames, settings, before), _DECODED_AHEAD))
         batches = in_batches(marked, searched)
-        detected = enter(ordered_map(pool, Detecting(detector), batches, 2 * threads))
+        # Frames are large: where batches are, fewer of them are under way.
+        depth = max(2 * threads // searched, min(2 * threads, _BATCHES_AHEAD))
+        detected = enter(ordered_map(pool, Detecting(detector), batches, depth))
         tracked = follow(one_by_one(detected), tracker if source.kind == "video" else None)
         cropped = enter(ordered_map(pool, Cropping(classifier, detector is None), tracked, 2 * threads))
         faces = in_batches(cropped, max(1, classifier.batch_size // FACES_A_FRAME))

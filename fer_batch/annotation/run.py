@@ -118,8 +118,12 @@ class _Job:
     classifier: Path
     detector: Path
     runtime: Runtime
-    threads: int
     made_from: dict[str, Any]
+
+    @property
+    def networks(self) -> tuple[str | None, ...]:
+        """SHA-256 of both networks' files."""
+        return self.made_from["model_sha256"], self.made_from["detector_sha256"]
 
 
 def annotate(
@@ -163,7 +167,7 @@ def annotate(
     out = Path(out)
     found = find_sources([sources] if isinstance(sources, str | Path) else sources, out=out)
     known = read_labels(Path(labels)) if labels else Labels()
-    jobs = _jobs(found, out, settings, models, workers=min(todo.workers, len(found)))
+    jobs = _jobs(found, out, settings, models)
     due = {
         job.source.name: judge(manifest_of(job.folder), job.made_from, retry=todo.retry, force=todo.force)
         for job in jobs
@@ -203,7 +207,9 @@ def _refuse_strangers(folder: Path) -> None:
 def _do(jobs: Sequence[_Job], workers: int, progress: Progress) -> dict[str, dict[str, Any]]:
     """Do every source; returns, by name, the rows of the summary of those that failed."""
     failed: dict[str, dict[str, Any]] = {}
-    outcomes = run_local(_Work(progress if workers == 1 else None), jobs, workers)
+    workers = max(1, min(workers, len(jobs)))
+    threads = max(1, (os.cpu_count() or 1) // workers)
+    outcomes = run_local(_Work(threads, progress if workers == 1 else None), jobs, workers)
     for number, outcome in enumerate(outcomes, 1):
         failure = outcome.result
         if isinstance(failure, WorkerDied):
@@ -215,18 +221,20 @@ def _do(jobs: Sequence[_Job], workers: int, progress: Progress) -> dict[str, dic
     return failed
 
 
-def _jobs(
-    sources: Sequence[Source], out: Path, settings: AnnotateSettings, models: Models, *, workers: int
-) -> list[_Job]:
+def _jobs(sources: Sequence[Source], out: Path, settings: AnnotateSettings, models: Models) -> list[_Job]:
     classifier, detector = resolve(models.classifier), resolve_detector(models.detector)
     runtime = choose_runtime(models.device, models.backend)
-    _open_models(classifier, detector, settings, runtime)  # a wrong model stops before any work
     changing = replace(settings, privacy=replace(settings.privacy, purpose=""))
+    networks = {
+        "model_sha256": file_sha256(classifier),
+        "detector_sha256": None if settings.faces_only else file_sha256(detector),
+    }
+    # A wrong model stops before any work.
+    _open_models(classifier, detector, settings, runtime, tuple(networks.values()))
     common = {
         "results_version": RESULTS_VERSION,
         "settings": json.loads(json.dumps(asdict(changing))),  # as the manifest gives it back
-        "model_sha256": file_sha256(classifier),
-        "detector_sha256": None if settings.faces_only else file_sha256(detector),
+        **networks,
     }
     return [
         _Job(
@@ -236,7 +244,6 @@ def _jobs(
             classifier=classifier,
             detector=detector,
             runtime=runtime,
-            threads=max(1, (os.cpu_count() or 1) // workers),
             made_from={"source": source.identity(), **common},
         )
         for source in sources
@@ -245,9 +252,13 @@ def _jobs(
 
 @lru_cache(maxsize=1)
 def _open_models(
-    classifier: Path, detector: Path, settings: AnnotateSettings, runtime: Runtime
+    classifier: Path,
+    detector: Path,
+    settings: AnnotateSettings,
+    runtime: Runtime,
+    _sha256: tuple[str | None, ...],
 ) -> tuple[Classifier, YuNet | None]:
-    """Both networks; a process opens them once for all its sources."""
+    """Both networks; a process opens them once for all its sources, and anew where a file has changed."""
     found = None if settings.faces_only else YuNet(detector, settings.detection, runtime)
     return Classifier(classifier, head=settings.head, runtime=runtime), found
 
@@ -256,6 +267,7 @@ def _open_models(
 class _Work:
     """Do one source, whatever comes of it; picklable where `progress` is None."""
 
+    threads: int
     progress: Progress | None
 
     def __call__(self, job: _Job) -> dict[str, Any] | None:
@@ -275,7 +287,9 @@ class _Work:
 
     def _annotate(self, job: _Job) -> None:
         started = time.monotonic()
-        classifier, detector = _open_models(job.classifier, job.detector, job.settings, job.runtime)
+        classifier, detector = _open_models(
+            job.classifier, job.detector, job.settings, job.runtime, job.networks
+        )
 
         def told(stage: str, frames: int) -> None:
             if self.progress is not None:
@@ -283,7 +297,7 @@ class _Work:
 
         with resumable_folder(job.folder, job.made_from) as folder:
             totals, problems = run_stages(
-                job.source, folder, job.settings, detector, classifier, threads=job.threads, told=told
+                job.source, folder, job.settings, detector, classifier, threads=self.threads, told=told
             )
             _write_manifest(folder, job, _summary(job, totals, problems), time.monotonic() - started)
             shutil.rmtree(folder / "parts")

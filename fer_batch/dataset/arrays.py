@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from fer_batch.dataset.class_folders import find_pictures, read_picture
 from fer_batch.dataset.dialects import SPLITS
 from fer_batch.dataset.images import decode_gray, pixel_sha256, resize
+from fer_batch.emotions import LABELS
 from fer_batch.errors import DatasetFormatError, InputError
 from fer_batch.storage import VOTE_COLUMNS
 
@@ -185,6 +186,19 @@ def _describe_splits(dataset: Path) -> str:
     )
 
 
+def check_labels(path: Path, ids: pa.Array | pa.ChunkedArray, labels: pa.Array | pa.ChunkedArray) -> None:
+    """Make sure that every label that there is names an expression.
+
+    Raises:
+        DatasetFormatError: one does not; it names the file and the row.
+    """
+    values = labels.fill_null(0).to_numpy(zero_copy_only=False)
+    for row in np.flatnonzero((values < 0) | (values >= len(LABELS))):
+        raise DatasetFormatError(
+            f"{path}: the label of row {ids[int(row)]} is {values[row]}, expected 0–6; run prepare again"
+        )
+
+
 def _load(table: pq.ParquetFile, path: Path, name: str) -> Split:
     columns = ["id", "label", "image", "sha256"]
     vote_columns = [column.name for column in VOTE_COLUMNS]
@@ -198,6 +212,7 @@ def _load(table: pq.ParquetFile, path: Path, name: str) -> Split:
         labelled = batch.filter(batch["label"].is_valid())
         ids += labelled["id"].to_pylist()
         labels += labelled["label"].to_pylist()
+        check_labels(path, labelled["id"], labelled["label"])
         sha256 += labelled["sha256"].to_pylist()
         images.append(_decode(labelled, path))
         if has_votes:

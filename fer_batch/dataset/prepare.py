@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections import deque
 from collections.abc import Container, Generator, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import asdict, dataclass
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -37,6 +36,7 @@ from fer_batch.storage import (
     versions,
     write_json,
 )
+from fer_batch.threads import ordered_map
 
 MANIFEST = "dataset.json"
 KIND = "fer-batch dataset"
@@ -321,14 +321,12 @@ def _write_pictures(
         return [write_picture(item, sample, folder, settings) for item, sample in loaded]
 
     items = source.items()
-    under_way: deque[Future[list[Accepted | Rejected]]] = deque()
-    with ThreadPoolExecutor(_WORKERS) as pool:
-        while chunk := list(islice(items, _CHUNK)):
-            under_way.append(pool.submit(write_chunk, chunk))
-            if len(under_way) > 2 * _WORKERS:
-                yield from under_way.popleft().result()
-        while under_way:
-            yield from under_way.popleft().result()
+    chunks = iter(lambda: list(islice(items, _CHUNK)), [])
+    with (
+        ThreadPoolExecutor(_WORKERS) as pool,
+        closing(ordered_map(pool, write_chunk, chunks, 2 * _WORKERS)) as written,
+    ):
+        yield from chain.from_iterable(written)
 
 
 def _without_votes(outcomes: Iterable[Accepted | Rejected]) -> Iterator[tuple[Accepted | Rejected, None]]:

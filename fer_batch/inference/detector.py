@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, files
 from pathlib import Path
 from typing import Protocol
@@ -187,7 +186,6 @@ def _decode(maps: dict[str, NDArray[np.float32]], width: int, settings: Detectio
     return Detections(all_boxes[order], all_scores[order], np.concatenate(landmarks)[order])
 
 
-@lru_cache
 def _adapted(path: Path) -> bytes:
     """The graph of a YuNet file, made to take bytes in any batch, height and width.
 

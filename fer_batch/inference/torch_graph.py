@@ -206,5 +206,8 @@ def _step(node: onnx.NodeProto, opset: int, constants: Mapping[str, Tensor], ori
     inputs = list(node.input)
     if kind in _SETTINGS:
         position, name = _SETTINGS[kind]
-        attributes[name] = constants[inputs.pop(position)].tolist()
+        known = constants.get(inputs.pop(position)) if len(inputs) > position else None
+        if known is None:
+            raise ModelError(f"{origin}: the torch backend knows no {kind} without constant {name}")
+        attributes[name] = known.tolist()
     return _Step(OPERATORS[kind], attributes, tuple(inputs), node.output[0])

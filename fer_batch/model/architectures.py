@@ -25,10 +25,6 @@ PIXEL_STD = 0.2550 * 255
 """Standard deviation of the same pixels."""
 
 
-HEAD_PREFIX = "heads."
-"""Before the name of a head, in the names of its tensors."""
-
-
 class Normalise(nn.Module):
     """Pixels, 0–255 in any dtype, to float32 of mean 0 and standard deviation 1 over FER2013."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from fer_batch.quality.clean import Dropped, is_written, write_clean
 from fer_batch.quality.duplicates import NearCopies, is_spare_copy, leaking_picture, near_groups
 from fer_batch.quality.keep import read_kept
 from fer_batch.quality.measure import measure, read_pixels
-from fer_batch.quality.out_of_fold import FOLDS, RECIPE, out_of_fold
+from fer_batch.quality.out_of_fold import FOLDS, RECIPE, TooFewError, out_of_fold
 from fer_batch.quality.pictures import PictureSource, Records, open_pictures
 from fer_batch.quality.sheets import (
     CELL,
@@ -84,6 +84,10 @@ class FilterResult:
     out: Path | None
     already_done: bool
     sheets: tuple[Path, ...]
+
+
+_OBSTACLE = "obstacle"
+"""In what has judged the labels of a data set: why it could not."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -181,7 +185,9 @@ def filter_dataset(
     }
     if out is not None and not dry_run:  # before minutes are spent
         is_written(source, Path(out), made_from, overwrite=overwrite)
-    findings = _judge(_measured(source, settings, plan, progress), settings, kept)
+    columns, plan = _measured(source, settings, plan, progress)
+    made_from["labels_judged_by"] = plan.labels
+    findings = _judge(columns, settings, kept)
     _write_table(source, findings, plan.facts | {"labels": plan.labels})
     audit = None
     if not dry_run:
@@ -221,14 +227,19 @@ def _plan(source: PictureSource, settings: FilterSettings) -> _Plan:
     # As the file gives it back: tuples have become lists.
     wanted = None if obstacle else json.loads(json.dumps({"folds": FOLDS, "recipe": asdict(RECIPE)}))
     labels = wanted or judged
-    return _Plan(facts, columns, judged, labels, {} if labels else dict.fromkeys(BY_OUT_OF_FOLD, obstacle))
+    if wanted and judged and wanted.items() <= judged.items():  # which says besides if they could not be
+        labels = judged
+    obstacle = labels.get(_OBSTACLE) if labels else obstacle
+    return _Plan(facts, columns, judged, labels, dict.fromkeys(BY_OUT_OF_FOLD, obstacle) if obstacle else {})
 
 
-def _measured(source: PictureSource, settings: FilterSettings, plan: _Plan, progress: Progress) -> Columns:
-    """The measurements, new or of an earlier run."""
+def _measured(
+    source: PictureSource, settings: FilterSettings, plan: _Plan, progress: Progress
+) -> tuple[Columns, _Plan]:
+    """The measurements, new or of an earlier run, and the plan as far as it could be followed."""
     columns = plan.columns
     if columns is not None and plan.labels == plan.judged:
-        return columns
+        return columns, plan
     with resumable_scratch(source.path / NAME, plan.facts) as folder:
         pixels = _scratch(folder, len(source.records))
         if columns is None:
@@ -237,10 +248,15 @@ def _measured(source: PictureSource, settings: FilterSettings, plan: _Plan, prog
             _write_table(source, _judge(columns, settings, None), plan.facts | {"labels": None})
         else:
             read_pixels(source, pixels, progress)
-        if plan.labels:
-            columns = columns | _judge_labels(pixels, columns, source.records, folder / "folds", progress)
+        if plan.labels and _OBSTACLE not in plan.labels:
+            try:
+                columns = columns | _judge_labels(pixels, columns, source.records, folder / "folds", progress)
+            except TooFewError as error:  # only known when copies are
+                note = f"labels were not judged: {error}"
+                labels = plan.labels | {_OBSTACLE: note}
+                plan = replace(plan, labels=labels, notes=dict.fromkeys(BY_OUT_OF_FOLD, note))
         del pixels  # Windows removes no file that is mapped
-    return columns
+    return columns, plan
 
 
 def _judge_labels(
@@ -391,7 +407,7 @@ def _audit(source: PictureSource, findings: _Findings, settings: FilterSettings,
         for name, check in CHECKS.items()
     ]
     facts = [("dropped", ", ".join(_dropping(settings)))]
-    if plan.labels:
+    if plan.labels and _OBSTACLE not in plan.labels:
         models = f"{plan.labels['folds']} models of {plan.labels['recipe']['arch']}"
         facts.append(("labels judged by", f"{models}, each trained on the other folds"))
     facts += versions("numpy", "onnxruntime").items()

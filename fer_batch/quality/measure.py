@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections import deque
-from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Generator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,6 +24,7 @@ from fer_batch.quality.duplicates import (
 from fer_batch.quality.faces import FaceFinder, Faces, FlawFinder
 from fer_batch.quality.pictures import Batch, PictureSource
 from fer_batch.quality.table import Columns
+from fer_batch.threads import ordered_map
 
 Measured = dict[str, NDArray[np.float32]]
 """Columns of `storage.MEASUREMENT_COLUMNS` by name, N values each; NaN where there is nothing to measure."""
@@ -129,20 +130,21 @@ def _measure_pixels(source: PictureSource, pixels: NDArray[np.uint8], progress: 
     descriptors: list[NDArray[np.float16]] = []
     sha256: list[str] = []
     reasons: list[str] = []
-    for part in _parts(source):
-        start, stop = part.batch.start, part.batch.start + len(part.batch)
-        pixels[start:stop] = part.pixels
-        for name, values in part.values.items():
-            columns.setdefault(name, []).append(values)
-        descriptors.append(part.descriptors)
-        sha256 += part.batch.sha256
-        reasons += part.batch.reasons
-        progress("measuring pictures", stop, len(source.records))
-    values = {name: np.concatenate(parts) for name, parts in columns.items()}
+    with closing(_parts(source)) as parts:
+        for part in parts:
+            start, stop = part.batch.start, part.batch.start + len(part.batch)
+            pixels[start:stop] = part.pixels
+            for name, values in part.values.items():
+                columns.setdefault(name, []).append(values)
+            descriptors.append(part.descriptors)
+            sha256 += part.batch.sha256
+            reasons += part.batch.reasons
+            progress("measuring pictures", stop, len(source.records))
+    values = {name: np.concatenate(found) for name, found in columns.items()}
     return _Read(values, sha256, reasons, np.concatenate(descriptors))
 
 
-def _parts(source: PictureSource) -> Iterator[_Part]:
+def _parts(source: PictureSource) -> Generator[_Part, None, None]:
     """The batches in order, a few of them measured at once."""
     threads = os.cpu_count() or 1
     finder, flaws = FaceFinder(), FlawFinder()
@@ -158,14 +160,11 @@ def _parts(source: PictureSource) -> Iterator[_Part]:
             column[unreadable] = np.nan
         return _Part(batch, pixels, values, describe(pixels))
 
-    under_way: deque[Future[_Part]] = deque()
-    with ThreadPoolExecutor(threads) as pool:
-        for batch in source.batches():
-            under_way.append(pool.submit(measure, batch))
-            if len(under_way) > 2 * threads:
-                yield under_way.popleft().result()
-        while under_way:
-            yield under_way.popleft().result()
+    with (
+        ThreadPoolExecutor(threads) as pool,
+        closing(ordered_map(pool, measure, source.batches(), 2 * threads)) as parts,
+    ):
+        yield from parts
 
 
 def read_pixels(source: PictureSource, pixels: NDArray[np.uint8], progress: Progress) -> None:

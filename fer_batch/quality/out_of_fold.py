@@ -56,6 +56,10 @@ _BLOCK = 2048
 """Pictures whose distances to all references of their class are in memory at once: 8 MB."""
 
 
+class TooFewError(UsageError):
+    """What is labelled cannot be dealt into folds."""
+
+
 @dataclass(frozen=True, eq=False)
 class OutOfFold:
     """What is known of N pictures from models that have seen neither them nor a copy of them.
@@ -151,7 +155,8 @@ def out_of_fold(
         progress: told how many batches, of all epochs of all folds, are done.
 
     Raises:
-        UsageError: there are too few labelled pictures, the recipe has a teacher, a setting cannot be, or
+        TooFewError: there are too few labelled pictures, or nearly all are copies of each other.
+        UsageError: the recipe has a teacher, a setting cannot be, or
             a training diverged.
         OutputError: `work` cannot be written.
         ModuleNotFoundError: PyTorch is not installed.
@@ -322,14 +327,16 @@ def _plan_fold(
     """Say what each picture is for in one fold.
 
     Raises:
-        UsageError: there are too few to train on, to choose by, or to judge.
+        TooFewError: there are too few to train on, to choose by, or to judge.
     """
     own = np.flatnonzero(fold_of == number)
     learned = np.flatnonzero((fold_of >= 0) & (fold_of != number) & (labels >= 0))
     chooses = assign_folds(labels[learned], groups[learned], _VAL_PARTS, seed) == 0
     train, val = learned[~chooses], learned[chooses]
     if not len(own) or not len(val) or len(train) < 2:
-        raise UsageError(f"{(labels >= 0).sum()} labelled pictures are too few for {folds} folds")
+        raise TooFewError(
+            f"{(labels >= 0).sum()} labelled pictures, copies undivided, are too few for {folds} folds"
+        )
     shuffled = np.random.default_rng(seed).permutation(learned)
     others = [shuffled[labels[shuffled] == label][:_REFERENCE] for label in range(len(LABELS))]
     return _Fold(train, val, own, np.sort(np.concatenate(others)), np.flatnonzero(fold_of < 0))

@@ -14,7 +14,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from fer_batch.dataset.archives import reading
-from fer_batch.dataset.arrays import find_tables, open_table
+from fer_batch.dataset.arrays import check_labels, find_tables, open_table
 from fer_batch.dataset.class_folders import find_pictures, has_class_folders, read_bytes
 from fer_batch.dataset.dialects import SPLITS
 from fer_batch.dataset.images import SIDE, decode_gray, pixel_sha256, resize
@@ -274,11 +274,8 @@ def _open_tables(path: Path, paths: dict[str, Path]) -> TablePictures:
             tables.append(Table(file, split, len(ids), table.schema_arrow, groups))
             known = table.read(["id", "row", "label"])
             known.validate(full=True)
+        check_labels(file, known["id"], known["label"])
         names, values = known["id"].to_pylist(), known["label"].fill_null(-1).to_numpy()
-        for wrong in np.flatnonzero((values < -1) | (values >= len(LABELS))):
-            raise DatasetFormatError(
-                f"{file}: the label of row {names[wrong]} is {values[wrong]}, expected 0–6; run prepare again"
-            )
         ids += names
         rows.append(known["row"].to_numpy())
         labels.append(values)

@@ -275,7 +275,7 @@ def _finished(history: list[dict[str, float]], settings: TrainSettings) -> bool:
 
 
 def _train_epoch(state: _State, epoch: int, lesson: _Lesson) -> dict[str, float]:
-    """Show every training picture once; returns the epoch's first columns of the history."""
+    """Show every full batch of training pictures once; returns the epoch's first columns of the history."""
     settings, data = lesson.settings, lesson.data
     generator = _seed(settings.seed, epoch)
     order = torch.randperm(len(data), generator=generator).to(data.labels.device)

@@ -9,6 +9,8 @@ from pathlib import Path
 import av
 import cv2
 import numpy as np
+import onnx
+import onnx.numpy_helper
 import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet as pq
@@ -20,6 +22,7 @@ from fer_batch.annotation import AnnotateResult, Models, Todo, annotate
 from fer_batch.emotions import LABELS
 from fer_batch.engine.due import Due
 from fer_batch.errors import ModelError, OutputError, UsageError
+from fer_batch.model.onnx_file import default_model
 from fer_batch.settings import (
     AnnotateSettings,
     DetectionSettings,
@@ -139,6 +142,24 @@ def test_only_the_seconds_that_are_wanted(footage: Path, tmp_path: Path) -> None
     annotate([footage / "visit.mp4"], tmp_path, span)
     frames = pq.read_table(tmp_path / "visit" / "frames.parquet").to_pydict()
     np.testing.assert_allclose(frames["time_s"], np.arange(10, 21) / 25, atol=1e-3)
+
+
+def test_a_network_that_changed_under_its_name_is_read_again(footage: Path, tmp_path: Path) -> None:
+    path = tmp_path / "m.onnx"
+    answers = []
+    for favourite in (1.0, 0.0):
+        model = onnx.load(default_model())
+        (bias,) = (weight for weight in model.graph.initializer if weight.name.endswith("fer2013.bias_half"))
+        values = np.full(7, 0.0, np.float16)
+        values[3] = 100 * favourite
+        values[6] = 100 * (1 - favourite)
+        bias.CopyFrom(onnx.numpy_helper.from_array(values, bias.name))
+        onnx.save(model, path)
+        annotate([footage / "visit.mp4"], tmp_path / "out", models=Models(classifier=path))
+        answers.append(
+            set(pq.read_table(tmp_path / "out" / "visit" / "faces.parquet")["emotion"].to_pylist())
+        )
+    assert answers == [{LABELS[3]}, {LABELS[6]}]
 
 
 def test_backends_give_the_same_tables(footage: Path, done: AnnotateResult, tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from videos import encode, landscape, moving_face
 
+from fer_batch.annotation.clock import Clock
 from fer_batch.annotation.decode import DecodeReport, Position, read_frames
 from fer_batch.annotation.frames import Frame
 from fer_batch.annotation.sources import Source
@@ -325,6 +326,19 @@ def test_reading_on_does_not_decode_what_was_read(tmp_path: Path) -> None:
     rest, report = read(path, after=Position.of(frames[12]))
     assert [all_of(frame) for frame in rest] == [all_of(frame) for frame in frames[13:]]
     assert not report.problems
+
+
+@pytest.mark.parametrize("suffix", ["mp4", "ts"])
+def test_a_late_start_decodes_little_of_what_comes_before(
+    tmp_path: Path, suffix: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = encode(tmp_path / f"a.{suffix}", moving_face(80, 64, 48), fps=4, options={"g": "4", "bf": "0"})
+    whole, decoded = read(path)[0], []
+    read_time = Clock.read
+    monkeypatch.setattr(Clock, "read", lambda *given: decoded.append(None) or read_time(*given))
+    late, _ = read(path, SamplingSettings(start_s=16))
+    assert [all_of(frame)[1:] for frame in late] == [all_of(frame)[1:] for frame in whole[64:]]
+    assert len(decoded) < 24
 
 
 def test_reading_on_in_pictures(tmp_path: Path) -> None:

@@ -93,6 +93,18 @@ def reordered(split: Split) -> Split:
     )
 
 
+@pytest.mark.parametrize("label", [-1, 7])
+def test_a_label_that_is_none_is_an_error(dataset: Path, tmp_path: Path, label: int) -> None:
+    table = pq.read_table(dataset / "train.parquet")
+    labels = pa.array([*table["label"].to_pylist()[:-1], label], pa.int64())
+    pq.write_table(
+        table.set_column(table.schema.get_field_index("label"), "label", labels), tmp_path / "train.parquet"
+    )
+    wanted = rf"train\.parquet: the label of row {table['id'][-1]} is {label}, expected 0–6"
+    with pytest.raises(DatasetFormatError, match=wanted):
+        load_split(tmp_path, "train")
+
+
 def test_fingerprint_is_of_the_content(dataset: Path) -> None:
     train, val = load_split(dataset, "train"), load_split(dataset, "val")
     both = fingerprint([train, val])

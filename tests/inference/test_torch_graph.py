@@ -98,6 +98,8 @@ def test_what_it_does_not_know_is_refused(tmp_path: Path) -> None:
     lopsided = helper.make_node("MaxPool", ["x"], ["y"], kernel_shape=[2, 2], pads=[0, 0, 1, 1])
     with pytest.raises(ModelError, match="MaxPool with pads"):
         TorchGraph(graph(lopsided), CPU)
+    with pytest.raises(ModelError, match="no Reshape without constant shape"):
+        TorchGraph(graph(helper.make_node("Reshape", ["x", "x"], ["y"])), CPU)
     text = tmp_path / "text.onnx"
     text.write_text("no model")
     with pytest.raises(ModelError, match=r"text\.onnx is not an ONNX model"):

@@ -15,6 +15,7 @@ from datasets_made import write_stripes
 
 from fer_batch import evaluate, filter_dataset
 from fer_batch.dataset import load_split
+from fer_batch.emotions import LABELS
 from fer_batch.errors import UsageError
 from fer_batch.quality import filter as module
 from fer_batch.quality.pictures import open_pictures
@@ -278,6 +279,20 @@ def test_too_few_labels_are_a_note_and_no_error(folders: Path) -> None:
     assert result.issues["outlier"] is None
     assert "labels judged by" not in (folders / "audit.html").read_text(encoding="utf-8")
     assert "are needed to learn from" in result.notes[0]
+
+
+def test_copies_of_one_picture_are_a_note_and_no_error(tmp_path: Path) -> None:
+    picture = np.random.default_rng(0).integers(0, 256, (48, 48)).astype(np.uint8)
+    for number in range(120):
+        path = tmp_path / "set" / LABELS[number % 7] / f"{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        cv2.imwrite(str(path), picture)
+    settings = FilterSettings(drop=("exact_duplicate",))
+    result = filter_dataset(tmp_path / "set", tmp_path / "clean", settings)
+    assert result.issues["label_issue"] is None
+    assert "labels were not judged: 120 labelled pictures, copies undivided, are too few" in result.notes[0]
+    assert result.dropped == 119
+    assert filter_dataset(tmp_path / "set", tmp_path / "clean", settings).already_done
 
 
 def test_what_cannot_be_is_refused_before_anything_is_measured(folders: Path, tmp_path: Path) -> None:

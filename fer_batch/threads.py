@@ -74,14 +74,14 @@ def ordered_map(
 ) -> Generator[B, None, None]:
     """`work` of every item, done in a pool with at most `depth` items under way, in the items' order.
 
-    When the caller stops early or an item fails, what has not begun is cancelled and what has is
-    waited for.
+    What is done is given out as soon as the next item is there, for results may be large. When the
+    caller stops early or an item fails, what has not begun is cancelled and what has is waited for.
     """
     pending: deque[Future[B]] = deque()
     try:
         for item in items:
             pending.append(pool.submit(work, item))
-            if len(pending) >= depth:
+            while pending and (len(pending) >= depth or pending[0].done()):
                 yield pending.popleft().result()
         while pending:
             yield pending.popleft().result()

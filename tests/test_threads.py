@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fer_batch.annotation.threads import ahead, ordered_map
+from fer_batch.threads import ahead, ordered_map
 
 
 def numbers(n: int, error: Exception | None = None) -> Generator[int, None, None]:
