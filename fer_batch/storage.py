@@ -281,6 +281,11 @@ def schema(columns: Sequence[Column]) -> pa.Schema:
     return pa.schema([pa.field(c.name, c.type, metadata={"meaning": c.meaning}) for c in columns])
 
 
+def real_path(path: Path) -> Path:
+    """Where a path leads, absolute and without links; `Path.resolve` fails at links in a circle."""
+    return Path(os.path.realpath(path))
+
+
 @contextmanager
 def writing(path: Path) -> Iterator[None]:
     """Turn the operating system's refusals while writing `path` into an `OutputError` that names it."""
@@ -428,7 +433,7 @@ def _replaceable(path: Path) -> Path:
     Raises:
         OutputError: another cannot take its place.
     """
-    real = Path(os.path.realpath(path))
+    real = real_path(path)
     if readable(real) != str(real):
         # Arrow takes paths as text only, and OpenCV crashes at others.
         raise OutputError(f"cannot write {readable(real)}: its path is no text on one line; choose another")

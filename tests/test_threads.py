@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Generator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Generator
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import closing
 from itertools import count
 
@@ -80,3 +80,21 @@ def test_work_that_fails_is_raised_in_its_place_and_the_rest_is_cancelled() -> N
         for value in ordered_map(pool, work, count(), 4):
             got.append(value)  # noqa: PERF402 - extend would lose them when it raises
     assert got == [0, 1, 2]
+
+
+class _AtOnce(Executor):
+    """Has done what it is given when it takes it."""
+
+    def submit(self, fn: Callable[..., int], /, *given: int, **_: object) -> Future[int]:
+        done: Future[int] = Future()
+        done.set_result(fn(*given))
+        return done
+
+
+def test_what_is_done_does_not_wait_for_more_to_be_under_way() -> None:
+    read = []
+    items = (number for number in range(6) if read.append(number) is None)
+    with closing(ordered_map(_AtOnce(), lambda number: number, items, 1000)) as done:
+        for number in range(6):
+            assert next(done) == number
+            assert len(read) == number + 1

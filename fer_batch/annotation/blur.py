@@ -24,6 +24,8 @@ _DRIFT = 0.5
 _BLOCKS = 8
 """So many blocks stand in for the longer side of a head: each is larger than a sixth of the face."""
 _ROUNDING_S = 1e-6
+_FRAMES_AHEAD = 1 << 16
+"""No more is read ahead: a time that stands still, as in damaged files, must not fill the memory."""
 
 
 def blacken(image: NDArray[np.uint8], masks: Sequence[tuple[int, int, int, int]]) -> None:
@@ -126,7 +128,9 @@ def heads(
         waiting.append(read)
         for track, box in boxes.items():
             tracks[track].append(_Sight(read, box))
-        while read.away_s(waiting[0]) > look_ahead_s and number - waiting[0].number >= every:
+        while (read.away_s(waiting[0]) > look_ahead_s and number - waiting[0].number >= every) or len(
+            waiting
+        ) > _FRAMES_AHEAD:
             yield _heads_at(waiting.popleft(), tracks, max_gap_s, every)
     for moment in waiting:
         yield _heads_at(moment, tracks, max_gap_s, every)

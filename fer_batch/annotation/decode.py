@@ -30,6 +30,8 @@ from fer_batch.inference.picture import ArrayPicture
 from fer_batch.settings import SamplingSettings
 from fer_batch.storage import readable
 
+DECODED_AHEAD = 8
+"""Frames that may wait, decoded, for what is done to them."""
 _WAITING_BYTES = 1 << 26
 """What may wait for a key frame to come before decoding begins without one."""
 

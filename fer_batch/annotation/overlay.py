@@ -24,7 +24,7 @@ from av.error import FFmpegError
 from numpy.typing import NDArray
 
 from fer_batch.annotation.blur import Box, blacken, heads, pixelate, whole_head
-from fer_batch.annotation.decode import DecodeReport, read_frames
+from fer_batch.annotation.decode import DECODED_AHEAD, DecodeReport, read_frames
 from fer_batch.annotation.draw import DrawnFace, draw
 from fer_batch.annotation.frames import Frame
 from fer_batch.annotation.sound import add_sound
@@ -35,7 +35,6 @@ from fer_batch.settings import AnnotateSettings, SamplingSettings
 from fer_batch.storage import SMOOTHED, writing
 from fer_batch.threads import ahead
 
-_DECODED_AHEAD = 8
 _ROWS_READ = 1024
 _CLOCK = Fraction(1, 90_000)
 """Finer than any camera: presentation times are kept to 11 microseconds."""
@@ -73,7 +72,7 @@ def draw_overlay(
     with (
         pq.ParquetFile(folder / "frames.parquet") as frames_table,
         pq.ParquetFile(folder / "faces.parquet") as faces_table,
-        closing(ahead(read_frames(source, settings.sampling, DecodeReport()), _DECODED_AHEAD)) as frames,
+        closing(ahead(read_frames(source, settings.sampling, DecodeReport()), DECODED_AHEAD)) as frames,
         _canvas(source, folder, settings.sampling) as canvas,
     ):
         rows = _with_heads(_rows(frames_table, faces_table), source, settings)

@@ -10,7 +10,7 @@ from typing import TypeVar
 
 import cv2
 
-from fer_batch.annotation.decode import DecodeReport, read_frames
+from fer_batch.annotation.decode import DECODED_AHEAD, DecodeReport, read_frames
 from fer_batch.annotation.overlay import draw_overlay
 from fer_batch.annotation.parts import Parts
 from fer_batch.annotation.sources import Source
@@ -33,7 +33,6 @@ from fer_batch.threads import ahead, ordered_map
 
 T = TypeVar("T")
 
-_DECODED_AHEAD = 8
 _BATCHES_AHEAD = 4
 """Fewest batches of frames in detection: one on a device, and others that are being made ready for it."""
 FACES_A_FRAME = 4
@@ -107,7 +106,7 @@ def _read(
             return stack.enter_context(closing(stage))
 
         frames = read_frames(source, settings.sampling, report, before.position if before else None)
-        marked = enter(ahead(mark(frames, settings, before), _DECODED_AHEAD))
+        marked = enter(ahead(mark(frames, settings, before), DECODED_AHEAD))
         batches = in_batches(marked, searched)
         # Frames are large: where batches are, fewer of them are under way.
         depth = max(2 * threads // searched, min(2 * threads, _BATCHES_AHEAD))

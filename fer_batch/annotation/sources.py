@@ -16,7 +16,7 @@ from typing import Literal, NoReturn
 from fer_batch.annotation.results import read_manifest, strangers
 from fer_batch.emotions import Emotion
 from fer_batch.errors import SourceOpenError, UsageError
-from fer_batch.storage import PICTURE_SUFFIXES, readable
+from fer_batch.storage import PICTURE_SUFFIXES, readable, real_path
 
 VIDEO_SUFFIXES = frozenset(
     {
@@ -71,7 +71,7 @@ class Source:
         """The expression that a class-named folder of pictures stands for."""
         folder = self.path if self.kind == "images" else self.path.parent
         try:
-            return Emotion.from_label(_real(folder).name)
+            return Emotion.from_label(real_path(folder).name)
         except ValueError:
             return None
 
@@ -89,7 +89,7 @@ class Source:
             f"{path.name} {size} {time_ns}" for path, (size, time_ns) in zip(files, stats, strict=True)
         )
         return {
-            "path": readable(_real(self.path)),
+            "path": readable(real_path(self.path)),
             "kind": self.kind,
             "files": len(files),
             "bytes": sum(size for size, _ in stats),
@@ -107,10 +107,6 @@ def _size_and_time(path: Path) -> tuple[int, int]:
 
 def _reraise(error: OSError) -> NoReturn:
     raise error
-
-
-def _real(path: Path) -> Path:
-    return Path(os.path.realpath(path))  # Path.resolve fails at links that lead to themselves
 
 
 def _kind(name: str) -> Literal["video", "image"] | None:
@@ -143,11 +139,11 @@ def find_sources(named: Sequence[str | Path], *, out: Path) -> list[Source]:
         SourceOpenError: a path does not exist or a pattern matches nothing.
         UsageError: a named file is neither video nor picture, or nothing is found at all.
     """
-    left_out = _real(out)
+    left_out = real_path(out)
     found: dict[Path, Source] = {}
     for path in _expand(named):
         for source in _sources_at(path, left_out):
-            found.setdefault(_real(source.path), source)
+            found.setdefault(real_path(source.path), source)
     if not found:
         places = ", ".join(readable(name) for name in named)
         raise UsageError(f"no video and no picture in {places}, the results' folder {readable(out)} left out")
@@ -187,7 +183,7 @@ def _sources_in(root: Path, left_out: Path) -> Iterator[Source]:
     unlisted: list[OSError] = []
     for folder, folders, files in os.walk(root, onerror=unlisted.append, followlinks=True):
         here = Path(folder)
-        real = _real(here)
+        real = real_path(here)
         if real in seen or real == left_out:
             folders.clear()
             continue
@@ -206,7 +202,7 @@ def _sources_in(root: Path, left_out: Path) -> Iterator[Source]:
 
 def _folder_source(folder: Path, root: Path) -> Source:
     # The root of a drive has no name.
-    parts = folder.relative_to(root).parts or (_real(root).name or "pictures",)
+    parts = folder.relative_to(root).parts or (real_path(root).name or "pictures",)
     return Source(_result_name(*parts), folder, "images")
 
 
@@ -234,7 +230,7 @@ def _tell_apart(sources: list[Source], out: Path) -> list[Source]:
     return [
         source
         if name not in parents and _may_have(out / source.name, source, alone=counts[name] == 1)
-        else replace(source, name=f"{source.name}-{_short_hash(str(_real(source.path)))}")
+        else replace(source, name=f"{source.name}-{_short_hash(str(real_path(source.path)))}")
         for source, name in zip(sources, names, strict=True)
     ]
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Container, Generator, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -33,6 +32,7 @@ from fer_batch.storage import (
     file_sha256,
     read_json,
     readable,
+    real_path,
     versions,
     write_json,
 )
@@ -166,20 +166,16 @@ def _check_arguments(source: Path, out: Path, opened: Source, ferplus: Path | No
             f"--ferplus cannot be joined to {source}: votes are checked against each row's Usage, "
             "and it has none; use fer2013.csv or icml_face_data.csv"
         )
-    if isinstance(opened, FolderSource) and _real(out).is_relative_to(_real(source)):
+    if isinstance(opened, FolderSource) and real_path(out).is_relative_to(real_path(source)):
         raise UsageError(
             f"OUT {out} lies inside the source {source}, which would then read it; choose another folder"
         )
     for what, path in (("the source", source), ("--ferplus", ferplus)):
-        if path is not None and _real(path).is_relative_to(_real(out)):
+        if path is not None and real_path(path).is_relative_to(real_path(out)):
             raise UsageError(
                 f"{what} {path} lies inside OUT {out}, a folder that is written as a whole; "
                 "choose another folder"
             )
-
-
-def _real(path: Path) -> Path:
-    return Path(os.path.realpath(path))  # Path.resolve fails at links that lead to themselves
 
 
 def _recipe(source: Path, opened: Source, settings: PrepareSettings, ferplus: Path | None) -> dict[str, Any]:
@@ -193,7 +189,7 @@ def _recipe(source: Path, opened: Source, settings: PrepareSettings, ferplus: Pa
         "status": "ok",
         "results_version": RESULTS_VERSION,
         "source": {
-            "name": readable(_real(source).name),
+            "name": readable(real_path(source).name),
             "dialect": opened.dialect,
             "sha256": opened.sha256(),
         },

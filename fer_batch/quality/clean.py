@@ -20,7 +20,7 @@ from fer_batch.dataset.class_folders import read_bytes
 from fer_batch.dataset.columns import make_column
 from fer_batch.dataset.dialects import SPLITS
 from fer_batch.dataset.prepare import MANIFEST, PARTS, is_vacant, read_manifest, refuse_strangers
-from fer_batch.dataset.writer import ROW_GROUP, UNLABELLED, write_file
+from fer_batch.dataset.writer import PICTURES, REJECTED, ROW_GROUP, UNLABELLED, write_file
 from fer_batch.emotions import LABELS
 from fer_batch.errors import DatasetFormatError, InputError, UsageError
 from fer_batch.progress import Progress, silent
@@ -272,7 +272,7 @@ def _lost(out: Path, manifest: Mapping[str, Any]) -> str:
         pictures = 0
     if manifest["kind"] != FOLDERS_KIND:  # rows with a label have a file too
         unlabelled = sum(labels.get(UNLABELLED, 0) for labels in manifest["counts"].values())
-        files = (out / "images").glob(f"*/*/*.{manifest['settings']['image_format']}")
+        files = (out / PICTURES).glob(f"*/*/*.{manifest['settings']['image_format']}")
         pictures = min(pictures, unlabelled + sum(1 for _ in files))
     if pictures < kept:
         return f"{kept - pictures:,} of {kept:,} pictures"
@@ -327,7 +327,7 @@ def _write_tables(source: TablePictures, folder: Path, keep: NDArray[np.bool_], 
                     _write_pictures(rows, table, folder)
                     writer.write_table(rows)
             sync(path)
-    rejected = source.path / "rejected.csv"
+    rejected = source.path / REJECTED
     if rejected.is_file():
         shutil.copyfile(rejected, folder / rejected.name)
         sync(folder / rejected.name)
@@ -365,7 +365,7 @@ def _write_pictures(rows: pa.Table, table: Table, folder: Path) -> None:
         path, label = row["image"]["path"], row["label"]
         if path is None:
             continue
-        place = None if label is None else f"images/{table.split}/{LABELS[label]}"
+        place = None if label is None else f"{PICTURES}/{table.split}/{LABELS[label]}"
         if PurePosixPath(path).parent.as_posix() != place or "\\" in path:
             raise DatasetFormatError(
                 f"{table.path}: the picture of row {row['id']} has the path {path}, expected one in {place}; "

@@ -11,12 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit
 
+from fer_batch.dataset.images import SIDE
 from fer_batch.inference.detector import Detections, YuNet, resolve_detector
 from fer_batch.inference.picture import ArrayPicture
 from fer_batch.inference.session import open_network
 from fer_batch.settings import DetectionSettings
 
-SIDE = 48
 _BORDER = 12
 """Pixels that each picture is given around it: FER2013's faces reach to the edge, YuNet's training faces
 do not."""

@@ -97,7 +97,7 @@ def on_device(split: Split, device: torch.device) -> Batchable:
     """Put a whole split on a device: FER2013's training rows take 66 MB."""
     n = len(split.labels)
     if split.votes is None:
-        crowd = np.zeros((n, 7), np.float32)
+        crowd = np.zeros((n, len(LABELS)), np.float32)
     else:
         shares, weight = crowd_targets(split.votes)
         crowd = shares * weight[:, None]

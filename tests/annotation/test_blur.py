@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from videos import landscape, portrait
 
+from fer_batch.annotation import blur
 from fer_batch.annotation.blur import HELD_S, Box, blacken, heads, pixelate, whole_head
 
 FACE: Box = (100, 40, 160, 120)
@@ -129,6 +130,16 @@ def test_no_more_is_read_ahead_than_a_gap_can_last(jump_s: float) -> None:
     for number, boxes in enumerate(heads(frames(), max_gap_s=2)):
         assert boxes
         assert read - number <= 2 * 10 + 2
+
+
+def test_a_clock_that_stands_still_fills_no_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(blur, "_FRAMES_AHEAD", 50)
+    read = []
+    frames = ((0.0, {0: FACE}) for number in range(300) if read.append(number) is None)
+    for number, boxes in enumerate(heads(frames, max_gap_s=2)):
+        assert boxes
+        assert len(read) - number <= 52
+    assert len(read) == 300
 
 
 @given(
