@@ -10,7 +10,7 @@ machine only.
 - `decoding alone` is one thread that decodes and converts to RGB, as everybody must.
 - `stages` are the seconds that each takes alone, in one thread, with its input ready; `efficiency` is
   their sum over (cores x wall time): 1 is two cores that never wait.
-- `workers` are one and two processes over eight copies of the video, and one that has a single core: a
+- `workers` are one and two processes over sixteen copies of the video, and one that has a single core: a
   process alone keeps two cores busy, so that two can only win where it waits.
 - `--peer` is the Python of an environment that has the package `fer`: its own default detector and model
   read the same frames, decoded by OpenCV before its clock starts.
@@ -38,8 +38,8 @@ import cv2
 
 import fer_batch
 from fer_batch.annotation import Todo
-from fer_batch.annotation.decode import DecodeReport, read_frames
-from fer_batch.annotation.parts import Parts
+from fer_batch.annotation.decode import DecodeReport, Position, read_frames
+from fer_batch.annotation.parts import Parts, Resume
 from fer_batch.annotation.pipeline import FACES_A_FRAME
 from fer_batch.annotation.sources import Source, find_sources
 from fer_batch.annotation.stages import Classifying, Cropping, Detecting, follow, in_batches, mark, one_by_one
@@ -56,7 +56,7 @@ SETTINGS = AnnotateSettings()
 HEIGHT = 360
 """Of the video that the default of `--min-face` is for."""
 SIZES = ((1280, 720), (1920, 1080))
-COPIES = 8
+COPIES = 16
 FRAMES_AT_ONCE = 16
 """Frames that a stage's input is made ready for: those of a whole video would not fit into memory."""
 PEER = """
@@ -148,14 +148,15 @@ def stages_alone(source: Source, settings: AnnotateSettings) -> dict[str, float]
     detector = YuNet(resolve_detector("yunet"), settings.detection)
     classifier = Classifier(default_model())
     find, read = Detecting(detector), Classifying(classifier)
-    tracker, clock, number, before = Tracker(SETTINGS.tracking), Clock(), 0, None
+    tracker, clock, before = Tracker(SETTINGS.tracking), Clock(), None
     frames = read_frames(source, SETTINGS.sampling, DecodeReport())
     with tempfile.TemporaryDirectory() as made:
         folder = Path(made)
         parts = Parts(folder / "parts")
         while batch := clock.run("decode", islice, frames, FRAMES_AT_ONCE):
-            marked = clock.run("mark", mark, (frame for frame in batch), SETTINGS, number, before)
-            number, before = number + len(batch), marked[-1].thumbnail
+            marked = clock.run("mark", mark, (frame for frame in batch), SETTINGS, before)
+            last = marked[-1]
+            before = Resume(Position.of(last.frame), last.number + 1, last.thumbnail, None)
             detected = clock.run("detect", map, find, [[item] for item in marked])
             tracked = clock.run("track", follow, one_by_one(detected), tracker)
             cropped = clock.run("crop", map, Cropping(classifier, whole=False), tracked)

@@ -12,6 +12,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from fer_batch.annotation.clock import SAME_TIME_S
+
 Box: TypeAlias = tuple[float, float, float, float]
 """x0, y0, x1, y1 in pixels; may reach beyond the picture."""
 
@@ -23,7 +25,6 @@ _DRIFT = 0.5
 """How much larger, in those, it grows for each second, one at most, that the face was not seen there."""
 _BLOCKS = 8
 """So many blocks stand in for the longer side of a head: each is larger than a sixth of the face."""
-_ROUNDING_S = 1e-6
 _FRAMES_AHEAD = 1 << 16
 """No more is read ahead: a time that stands still, as in damaged files, must not fill the memory."""
 
@@ -91,7 +92,7 @@ class _Moment:
 
     def near(self, other: _Moment, frames: int) -> bool:
         """Whether so little time has passed, or so few frames, that a face may still be there."""
-        return self.away_s(other) <= HELD_S + _ROUNDING_S or abs(self.number - other.number) <= frames
+        return self.away_s(other) <= HELD_S + SAME_TIME_S or abs(self.number - other.number) <= frames
 
 
 @dataclass(frozen=True)
@@ -120,7 +121,7 @@ def heads(
     Yields:
         For each frame the boxes of its heads.
     """
-    look_ahead_s = max(max_gap_s, HELD_S) + _ROUNDING_S
+    look_ahead_s = max(max_gap_s, HELD_S) + SAME_TIME_S
     waiting: deque[_Moment] = deque()
     tracks: defaultdict[int, deque[_Sight]] = defaultdict(deque)
     for number, (time_s, boxes) in enumerate(frames):
@@ -158,7 +159,7 @@ def _heads_of(
         return [whole_head(before.box)]
     if before is not None and after is not None:
         gap_s = before.at.away_s(after.at)
-        if gap_s <= max_gap_s + _ROUNDING_S:
+        if gap_s <= max_gap_s + SAME_TIME_S:
             share = before.at.away_s(now) / gap_s if gap_s else 0.0
             x0, y0, x1, y1 = (a + share * (b - a) for a, b in zip(before.box, after.box, strict=True))
             away_s = min(before.at.away_s(now), after.at.away_s(now))

@@ -18,6 +18,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
+from fer_batch.annotation.clock import SAME_TIME_S
 from fer_batch.emotions import LABELS
 from fer_batch.settings import QualitySettings, SmoothingSettings
 from fer_batch.storage import SMOOTHED
@@ -27,7 +28,6 @@ _CUT = 3.0
 _CAUSAL_WIDTH = 2.0
 """How much wider half a Gaussian is that averages out as much noise as a whole one: the sum of its squared
 weights is then the same share of their squared sum."""
-_SAME_TIME_S = 1e-6
 _ROWS_AWAY = 1 << 16
 """No row weighs on one that is further away in the table: a time that stands still, as in damaged files,
 must not fill the memory."""
@@ -116,7 +116,7 @@ class _Window:
     def __init__(self, schema: pa.Schema, settings: SmoothingSettings, quality: QualitySettings) -> None:
         self._min_quality = quality.min_quality
         self._deviation_s = settings.seconds * (_CAUSAL_WIDTH if settings.causal else 1) or 1.0
-        self._reach_s = _CUT * self._deviation_s + _SAME_TIME_S
+        self._reach_s = _CUT * self._deviation_s + SAME_TIME_S
         self._back = _ROWS_AWAY if settings.seconds else 0
         self._ahead = 0 if settings.causal else self._back
         self._rows, self._table = _Rows.none(), schema.empty_table()
