@@ -115,7 +115,7 @@ def killed_runs(count: int, rng: np.random.Generator, folder: Path) -> list[str]
         if not wrong and [(out / "long" / table).read_bytes() for table in TABLES] != wanted:
             wrong.append(f"run {runs}: other tables")
         runs += 1
-        print(f"{kills} kills in {runs} runs that ended", flush=True)
+        print(f"{kills} kills in {runs} runs that ended, wrong: {len(wrong)}", flush=True)
     return wrong
 
 
