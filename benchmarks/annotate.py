@@ -159,7 +159,7 @@ def stages_alone(source: Source, settings: AnnotateSettings) -> dict[str, float]
             before = Resume(Position.of(last.frame), last.number + 1, last.thumbnail, None)
             detected = clock.run("detect", map, find, [[item] for item in marked])
             tracked = clock.run("track", follow, one_by_one(detected), tracker)
-            cropped = clock.run("crop", map, Cropping(classifier, whole=False), tracked)
+            cropped = clock.run("crop", Cropping(classifier, whole=False), tracked)
             together = in_batches(cropped, classifier.batch_size // FACES_A_FRAME)
             done = clock.run("classify", map, read, together)
             clock.run("write", map, parts.add, one_by_one(done))

@@ -112,8 +112,9 @@ def _read(
         depth = max(2 * threads // searched, min(2 * threads, _BATCHES_AHEAD))
         detected = enter(ordered_map(pool, Detecting(detector), batches, depth))
         tracked = follow(one_by_one(detected), tracker if source.kind == "video" else None)
-        cropped = enter(ordered_map(pool, Cropping(classifier, detector is None), tracked, 2 * threads))
-        faces = in_batches(cropped, max(1, classifier.batch_size // FACES_A_FRAME))
+        to_crop = in_batches(tracked, searched)
+        cropped = enter(ordered_map(pool, Cropping(classifier, detector is None), to_crop, depth))
+        faces = in_batches(one_by_one(cropped), max(1, classifier.batch_size // FACES_A_FRAME))
         classified = enter(ordered_map(pool, Classifying(classifier), faces, threads))
         for annotated in one_by_one(classified):
             parts.add(annotated)

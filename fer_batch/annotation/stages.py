@@ -137,7 +137,7 @@ def follow(frames: Iterable[DetectedFrame], tracker: Tracker | None) -> Iterator
 
 @dataclass(frozen=True)
 class Cropping:
-    """Cut the faces of a frame out.
+    """Cut the faces of frames out.
 
     Args:
         classifier: whose card tells how to cut.
@@ -147,8 +147,11 @@ class Cropping:
     classifier: Classifies
     whole: bool
 
-    def __call__(self, tracked: TrackedFrame) -> CroppedFrame:
-        """The faces of the frame, whose own picture is free from here on."""
+    def __call__(self, batch: list[TrackedFrame]) -> list[CroppedFrame]:
+        """The faces of the frames, whose own pictures are free from here on."""
+        return [self._crop(tracked) for tracked in batch]
+
+    def _crop(self, tracked: TrackedFrame) -> CroppedFrame:
         card, picture, faces = self.classifier.card, tracked.frame.picture, tracked.faces
         size = card.input_size
         if picture is None or not len(faces):
