@@ -46,6 +46,7 @@ def test_every_command_works_in_the_order_of_the_text(desk: Path) -> None:
         "runs/cnn7/model.onnx",
         "out/evaluation/metrics.json",
         "my.onnx",
+        "small.onnx",
     ):
         assert (desk / made).is_file(), made
 

@@ -1,4 +1,4 @@
-"""`fer-batch model`: what models there are, what is in one, and a copy of it."""
+"""`fer-batch model`: what models there are, what is in one, a copy of it, and a faster one."""
 
 from __future__ import annotations
 
@@ -16,12 +16,14 @@ if TYPE_CHECKING:
 
     from fer_batch.model.onnx_file import ModelCard
 
-app = typer.Typer(help="List, show and export models.", no_args_is_help=True)
+app = typer.Typer(help="List, show, export and quantize models.", no_args_is_help=True)
 
 ARCHITECTURES = get_args(ArchitectureName)
 ModelArgument = Annotated[
     str, typer.Argument(metavar="MODEL", help="`default`, a run folder, or an .onnx file.")
 ]
+OutArgument = Annotated[Path, typer.Argument(metavar="OUT.onnx", help="File to write.")]
+OverwriteOption = Annotated[bool, typer.Option("--overwrite", help="Replace OUT.onnx if it is there.")]
 
 
 @app.command("list")
@@ -66,8 +68,8 @@ def show(
 @app.command()
 def export(
     model: ModelArgument,
-    out: Annotated[Path, typer.Argument(metavar="OUT.onnx", help="File to write.")],
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace OUT.onnx if it is there.")] = False,
+    out: OutArgument,
+    overwrite: OverwriteOption = False,
     half: Annotated[bool, typer.Option("--half", help="Weights as float16: half the size.")] = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -76,23 +78,56 @@ def export(
     Input `pixels`: uint8 [N, 1, 48, 48], gray. Outputs: one a head, logits [N, 7]; divide by the
     head's temperature before the softmax. The card is JSON in the metadata, under `fer_batch`.
     """
-    from fer_batch.errors import UsageError
     from fer_batch.model.onnx_file import load_card, resolve, save_half
-    from fer_batch.storage import atomic_file, file_sha256
+    from fer_batch.storage import atomic_file
 
     path = resolve(model)
     load_card(path)
-    if out.is_dir():
-        raise UsageError(f"{out} is a folder: name the file to write, such as {out / 'model.onnx'}")
-    if out.exists() and not overwrite:
-        raise UsageError(f"{out} exists: --overwrite replaces it")
+    _check_out(out, overwrite=overwrite)
     if half:
         save_half(path, out)
     else:
         with atomic_file(out) as partial:
             partial.write_bytes(path.read_bytes())
+    _tell(out, f"wrote {out}", as_json=as_json)
+
+
+@app.command()
+def quantize(
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="A run folder, or an .onnx file in float32.")],
+    dataset: Annotated[Path, typer.Argument(metavar="DATASET", help="The data set it was trained on.")],
+    out: OutArgument,
+    overwrite: OverwriteOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Write a model in 8-bit integers: a quarter of the size, and faster, for hardly another answer.
+
+    Scales are fitted to training pictures; temperatures and figures are found anew on the validation
+    split. Needs PyTorch.
+    """
+    from fer_batch.figures.text import headline
+    from fer_batch.training.quantize import quantize as write_int8
+
+    _check_out(out, overwrite=overwrite)
+    card = write_int8(model, dataset, out)
+    lines = [f"{head}: {headline(figures)}" for head, figures in card.figures["val"].items()]
+    _tell(out, "\n".join([*lines, f"\nwrote {out}"]), as_json=as_json)
+
+
+def _check_out(out: Path, *, overwrite: bool) -> None:
+    from fer_batch.errors import UsageError
+
+    if out.is_dir():
+        raise UsageError(f"{out} is a folder: name the file to write, such as {out / 'model.onnx'}")
+    if out.exists() and not overwrite:
+        raise UsageError(f"{out} exists: --overwrite replaces it")
+
+
+def _tell(out: Path, text: str, *, as_json: bool) -> None:
+    from fer_batch.storage import file_sha256
+
     values = {"path": out, "bytes": out.stat().st_size, "sha256": file_sha256(out)}
-    summary(values, f"wrote {out}", as_json=as_json, quiet=False)
+    summary(values, text, as_json=as_json, quiet=False)
 
 
 def _table(layers: Sequence[tuple[str, tuple[int, ...], int]]) -> str:
@@ -112,7 +147,7 @@ def _card(card: ModelCard, path: Path, sha256: str) -> str:
     lines = [
         f"file:          {path} ({path.stat().st_size / 1e6:.1f} MB)",
         f"SHA-256:       {sha256}",
-        f"architecture:  {card.architecture}",
+        f"architecture:  {card.architecture}, weights as {card.weights}",
         f"labels:        {', '.join(card.labels)}",
         f"input:         gray, {card.input_size}x{card.input_size}, uint8; normalised {card.normalisation}",
         f"crop:          square of side {card.crop.side} x box height, centre shifted by "

@@ -42,6 +42,25 @@ def _batch_norm(
     return functional.batch_norm(x, mean, variance, weight, bias, eps=a["epsilon"])
 
 
+def _along(vector: Tensor, x: Tensor, axis: int) -> Tensor:
+    """A scale or a zero point for each entry of an axis, shaped to be combined with `x`."""
+    if vector.numel() == 1:
+        return vector
+    return vector.reshape([-1 if i == axis % x.ndim else 1 for i in range(x.ndim)])
+
+
+def _quantize(a: Attributes, x: Tensor, scale: Tensor, zero: Tensor) -> Tensor:
+    scale, offset = _along(scale, x, a["axis"]), _along(zero, x, a["axis"])
+    limits = torch.iinfo(zero.dtype)
+    # In float32 whatever the precision around it; halves go to the even neighbour, as ONNX defines it.
+    return torch.clamp((x.float() / scale).round() + offset, limits.min, limits.max).to(zero.dtype)
+
+
+def _dequantize(a: Attributes, x: Tensor, scale: Tensor, zero: Tensor | None = None) -> Tensor:
+    offset = 0 if zero is None else _along(zero, x, a["axis"]).float()
+    return (x.float() - offset) * _along(scale, x, a["axis"])
+
+
 def _gemm(a: Attributes, x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     return functional.linear(x, weight if a["transB"] else weight.T, bias)
 
@@ -61,10 +80,12 @@ OPERATORS: dict[str, Callable[..., Tensor]] = {
     "BatchNormalization": _batch_norm,
     "Cast": lambda _, x: x.float(),
     "Conv": _conv,
+    "DequantizeLinear": _dequantize,
     "Div": lambda _, x, y: x / y,
     "Gemm": _gemm,
     "MaxPool": _max_pool,
     "Mul": lambda _, x, y: x * y,
+    "QuantizeLinear": _quantize,
     "ReduceMean": lambda a, x: x.mean(a["axes"], keepdim=bool(a["keepdims"])),
     "Relu": lambda _, x: x.relu(),
     "Reshape": _reshape,
@@ -86,6 +107,7 @@ _ONLY = {
     "alpha": 1.0,
     "auto_pad": b"NOTSET",
     "beta": 1.0,
+    "block_size": 0,
     "ceil_mode": 0,
     "coordinate_transformation_mode": b"asymmetric",
     "mode": b"nearest",

@@ -8,7 +8,7 @@ under the metadata key `fer_batch`.
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -59,6 +59,8 @@ class ModelCard:
     """What was measured, by split and head."""
     layers: tuple[tuple[str, tuple[int, ...], int], ...] = ()
     """The layer table: name, output shape, parameters."""
+    weights: str = "float32"
+    """How the file keeps them; `int8` computes so too, all others in float32."""
     format: int = FORMAT
 
 
@@ -132,6 +134,22 @@ def forget_origin(model: onnx.ModelProto) -> None:
         noted.doc_string = ""
 
 
+def load_float32(path: Path) -> tuple[onnx.ModelProto, ModelCard]:
+    """The graph and the card of a model file whose weights nobody has rounded yet.
+
+    Raises:
+        ModelError: the file is no model file of ours, or its weights are rounded already.
+    """
+    import onnx
+
+    card = load_card(path)
+    model = onnx.load(path, format="protobuf")
+    weights = [tensor for tensor in model.graph.initializer if len(tensor.dims) > 1]
+    if any(weight.data_type != onnx.TensorProto.FLOAT for weight in weights):
+        raise ModelError(f"the weights of {path} are rounded already: give the run folder that it came from")
+    return model, card
+
+
 def save_half(source: Path, path: Path) -> None:
     """Write a model file again with its weights rounded to float16, cast back to float32 by the graph.
 
@@ -139,14 +157,13 @@ def save_half(source: Path, path: Path) -> None:
     computed, and how fast, stays as it was.
 
     Raises:
-        ModelError: the source is no model file of ours.
+        ModelError: the source is no model file of ours, or its weights are rounded already.
         OutputError: the file cannot be written.
     """
-    import onnx
     from onnx import TensorProto, helper, numpy_helper
 
-    card = load_card(source)
-    graph = (model := onnx.load(source, format="protobuf")).graph
+    model, card = load_float32(source)
+    graph = model.graph
     weights = [weight for weight in graph.initializer if weight.data_type == TensorProto.FLOAT]
     casts = []
     for weight in weights:
@@ -158,7 +175,7 @@ def save_half(source: Path, path: Path) -> None:
     del graph.node[:]
     graph.node.extend([*casts, *rest])
     del graph.value_info[:]
-    save_with_card(model.SerializeToString(), card, path)
+    save_with_card(model.SerializeToString(), replace(card, weights="float16"), path)
 
 
 def default_model() -> Path:

@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
-from scipy.special import log_softmax
+from scipy.special import log_softmax, softmax
+
+from fer_batch.dataset import Split
+from fer_batch.figures.metrics import measure
+from fer_batch.inference.classifier import Classifier
+from fer_batch.model.onnx_file import ModelCard
+from fer_batch.settings import Head
+from fer_batch.training.evaluation import head_labels
 
 _RANGE = (0.2, 5.0)
 
@@ -29,3 +40,41 @@ def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
 
     found: Any = minimize_scalar(loss, bounds=_RANGE, method="bounded")  # SciPy has no types of its own
     return round(float(found.x), 4)
+
+
+@dataclass(frozen=True, eq=False)
+class Calibrated:
+    """What one head answers on a split, at the temperature that was fitted to it.
+
+    Attributes:
+        temperature: of the head, see `fit_temperature`.
+        labels: int64 [M], 0–6, of the pictures that the head is measured on.
+        probabilities: float32 [M, 7] at that temperature.
+    """
+
+    temperature: float
+    labels: NDArray[np.int64]
+    probabilities: NDArray[np.float32]
+
+
+def calibrate(model: Path, val: Split, heads: Sequence[Head]) -> dict[Head, Calibrated]:
+    """Ask a model file for its answers on the validation split, and fit each head's temperature to them.
+
+    Raises:
+        ModelError: the file cannot be used.
+    """
+    answers: dict[Head, Calibrated] = {}
+    for head in heads:
+        rows, labels = head_labels(val, head)
+        logits = Classifier(model, head=head).logits(val.images[rows])
+        temperature = fit_temperature(logits, labels)
+        probabilities = softmax(logits / np.float32(temperature), axis=1).astype(np.float32)
+        answers[head] = Calibrated(temperature, labels, probabilities)
+    return answers
+
+
+def calibrated_card(card: ModelCard, answers: Mapping[Head, Calibrated]) -> ModelCard:
+    """The card with these temperatures and with the figures that the file has at them, as `val`."""
+    figures = {head: measure(answer.labels, answer.probabilities) for head, answer in answers.items()}
+    temperatures = {head: answer.temperature for head, answer in answers.items()}
+    return replace(card, heads=temperatures, figures={"val": figures})

@@ -8,7 +8,7 @@ import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,17 +17,15 @@ from filelock import FileLock, Timeout
 from fer_batch.errors import InputError, UsageError
 from fer_batch.figures.confusion import write_confusion
 from fer_batch.figures.curves import write_curves
-from fer_batch.figures.metrics import confusion, measure
-from fer_batch.inference.classifier import Classifier
+from fer_batch.figures.metrics import confusion
 from fer_batch.model.architectures import Network
 from fer_batch.model.export import export_onnx
 from fer_batch.model.layers import layer_table
 from fer_batch.model.onnx_file import ModelCard, save_with_card
-from fer_batch.settings import Head, TrainSettings, dump_toml
+from fer_batch.settings import TrainSettings, dump_toml
 from fer_batch.storage import atomic_file, file_sha256, read_json, versions, write_json, write_text, writing
-from fer_batch.training.calibration import fit_temperature
+from fer_batch.training.calibration import calibrate, calibrated_card
 from fer_batch.training.data import TrainingData
-from fer_batch.training.evaluation import head_labels
 from fer_batch.training.teacher import checksums
 
 _HISTORY_DIGITS = 6
@@ -105,10 +103,13 @@ class RunFolder:
         # Wherever there is a `model.onnx`, it is calibrated and measured: others take it for finished.
         with atomic_file(self.model) as unfinished:
             export_onnx(network, card, unfinished)
-            card = self._calibrated(card, unfinished)
+            answers = calibrate(unfinished, self.data.val, self.data.heads)
+            card = calibrated_card(card, answers)
             save_with_card(unfinished.read_bytes(), card, unfinished)
-            figures = self._figures(unfinished)
-            save_with_card(unfinished.read_bytes(), replace(card, figures={"val": figures}), unfinished)
+        figures = card.figures["val"]
+        shown = answers["fer2013"]
+        counts = confusion(shown.labels, shown.probabilities.argmax(1))
+        write_confusion(counts, self.path / "confusion_matrix", "validation split")
         write_curves(history, self.path / "curves.png")
         manifest = self.manifest | {
             "status": "ok",
@@ -122,26 +123,6 @@ class RunFolder:
         }
         write_json(self.path / "manifest.json", manifest)
         return TrainResult(self.path, self.model, len(history), best_epoch, figures)
-
-    def _calibrated(self, card: ModelCard, model: Path) -> ModelCard:
-        """The card with each head's temperature, fitted on the validation split."""
-        temperatures: dict[Head, float] = {}
-        for head in self.data.heads:
-            rows, labels = head_labels(self.data.val, head)
-            logits = Classifier(model, head=head).logits(self.data.val.images[rows])
-            temperatures[head] = fit_temperature(logits, labels)
-        return replace(card, heads=temperatures)
-
-    def _figures(self, model: Path) -> dict[str, Any]:
-        figures: dict[str, Any] = {}
-        for head in self.data.heads:
-            rows, labels = head_labels(self.data.val, head)
-            probabilities = Classifier(model, head=head).probabilities(self.data.val.images[rows])
-            figures[head] = measure(labels, probabilities)
-            if head == "fer2013":
-                counts = confusion(labels, probabilities.argmax(1))
-                write_confusion(counts, self.path / "confusion_matrix", "validation split")
-        return figures
 
 
 @contextmanager

@@ -8,6 +8,7 @@ import numpy as np
 import onnx
 import pytest
 import torch
+from networks_made import write_model
 from onnx import TensorProto, helper, numpy_helper
 
 from fer_batch.errors import ModelError
@@ -67,6 +68,20 @@ NODES = {
         helper.make_node("ReduceMean", ["x", "a"], ["y"], keepdims=1),
         {"a": np.array([2, 3], np.int64)},
     ),
+    "rounding to a scale and back": (
+        [
+            helper.make_node("QuantizeLinear", ["x", "scale", "zero"], ["q"]),
+            helper.make_node("DequantizeLinear", ["q", "scale", "zero"], ["y"]),
+        ],
+        {"scale": np.float32(0.01), "zero": np.uint8(100)},
+    ),
+    "a scale for each channel": (
+        [
+            helper.make_node("QuantizeLinear", ["x", "scale", "zero"], ["q"], axis=1),
+            helper.make_node("DequantizeLinear", ["q", "scale", "zero"], ["y"], axis=1),
+        ],
+        {"scale": CHANNELS["scale"] / 50, "zero": np.array([-3, 0, 7, 100], np.int8)},
+    ),
     "transposition": (helper.make_node("Transpose", ["x"], ["y"], perm=[0, 2, 3, 1]), {}),
     "sigmoid": (helper.make_node("Sigmoid", ["x"], ["y"]), {}),
 }
@@ -74,8 +89,8 @@ NODES = {
 
 @pytest.mark.parametrize("name", NODES)
 def test_operators_do_what_onnx_runtimes_do(name: str) -> None:
-    node, constants = NODES[name]
-    model = graph(node, **constants)
+    nodes, constants = NODES[name]
+    model = graph(*(nodes if isinstance(nodes, list) else [nodes]), **constants)
     x = RNG.normal(size=(3, 4, 6, 8)).astype(np.float32)
     (wanted,) = open_network(model).run(["y"], {"x": x})
     (found,) = open_network(model, Runtime("torch")).run(["y"], {"x": x})
@@ -85,7 +100,8 @@ def test_operators_do_what_onnx_runtimes_do(name: str) -> None:
 
 def test_weights_in_half_precision_are_read(tmp_path: Path) -> None:
     half = tmp_path / "half.onnx"
-    save_half(default_model(), half)
+    write_model(tmp_path / "whole.onnx")
+    save_half(tmp_path / "whole.onnx", half)
     pixels = RNG.integers(0, 256, (2, 1, 48, 48), dtype=np.uint8)
     (wanted,) = open_network(half).run(["crowd"], {"pixels": pixels})
     (found,) = TorchGraph(half, CPU).run(["crowd"], {"pixels": pixels})

@@ -117,7 +117,7 @@ def test_until_it_is_calibrated_there_is_no_other_model(
     copy = shutil.copytree(trained, tmp_path / "run")
     (copy / "model.onnx").write_text("the former")
     (copy / "history.csv").unlink()  # as if killed between the checkpoint and its row
-    monkeypatch.setattr(run_folder, "fit_temperature", killed)
+    monkeypatch.setattr(run_folder, "calibrate", killed)
     with pytest.raises(KeyboardInterrupt):
         train(dataset, copy, build(TrainSettings, SHORT), runtime=CPU, resume=True)
     assert (copy / "model.onnx").read_text() == "the former"
