@@ -35,6 +35,8 @@ T = TypeVar("T")
 
 _BATCHES_AHEAD = 4
 """Fewest batches of frames in detection: one on a device, and others that are being made ready for it."""
+_CROPPED_TOGETHER = 2
+"""Frames whose faces are cut out in one go, so that threads hand over half as often."""
 FACES_A_FRAME = 4
 """A batch of the classifier is filled by so many frames' worth of faces; usually there are fewer."""
 
@@ -109,11 +111,11 @@ def _read(
         marked = enter(ahead(mark(frames, settings, before), DECODED_AHEAD))
         batches = in_batches(marked, searched)
         # Frames are large: where batches are, fewer of them are under way.
-        depth = max(2 * threads // searched, min(2 * threads, _BATCHES_AHEAD))
+        depth = max(-(-2 * (threads + 1) // searched), min(threads + 1, _BATCHES_AHEAD))
         detected = enter(ordered_map(pool, Detecting(detector), batches, depth))
         tracked = follow(one_by_one(detected), tracker if source.kind == "video" else None)
-        to_crop = in_batches(tracked, searched)
-        cropped = enter(ordered_map(pool, Cropping(classifier, detector is None), to_crop, depth))
+        to_crop = in_batches(tracked, _CROPPED_TOGETHER)
+        cropped = enter(ordered_map(pool, Cropping(classifier, detector is None), to_crop, threads))
         faces = in_batches(one_by_one(cropped), max(1, classifier.batch_size // FACES_A_FRAME))
         classified = enter(ordered_map(pool, Classifying(classifier), faces, threads))
         for annotated in one_by_one(classified):

@@ -35,7 +35,7 @@ _ALWAYS_SEEN = 320
 _SECOND_LOOK = 640
 """Longest side, in pixels, at which `auto` looks again where it has found nothing."""
 _BATCH_SIZES = {"cpu": 2, "cuda": 16}
-"""On the CPU pictures are seen one by one; two at once halve how often threads hand over."""
+"""On the CPU ONNX Runtime sees pictures one by one; two at once halve how often threads hand over."""
 _OUTPUTS = tuple(f"{kind}_{stride}" for stride in _STRIDES for kind in ("cls", "obj", "bbox", "kps"))
 
 
@@ -191,7 +191,7 @@ def _decode(
     return Detections(all_boxes[order], all_scores[order], landmarks[order])
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=8)
 def _grid(height: int, width: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Of each cell of the network's maps, all strides one behind the other: its corner and its stride.
 
@@ -203,7 +203,10 @@ def _grid(height: int, width: int) -> tuple[NDArray[np.float32], NDArray[np.floa
         rows, columns = np.indices((height // stride, width // stride), np.float32)
         corners.append(np.stack([columns.ravel(), rows.ravel()], 1))
         strides.append(np.full((rows.size, 1), stride, np.float32))
-    return np.concatenate(corners), np.concatenate(strides)
+    made = np.concatenate(corners), np.concatenate(strides)
+    for array in made:
+        array.flags.writeable = False  # several threads share them
+    return made
 
 
 def _adapted(path: Path) -> bytes:

@@ -24,7 +24,7 @@ _ERRORS_ONLY = 3
 
 @dataclass(frozen=True)
 class Runtime:
-    """What runs a network, and where; changes results by the rounding of float32 alone.
+    """What runs a network, and where; changes results by rounding alone.
 
     `choose_runtime` makes one that is to be had here.
     """

@@ -49,7 +49,8 @@ def _along(vector: Tensor, x: Tensor, axis: int) -> Tensor:
     return vector.reshape([-1 if i == axis % x.ndim else 1 for i in range(x.ndim)])
 
 
-def _quantize(a: Attributes, x: Tensor, scale: Tensor, zero: Tensor) -> Tensor:
+def _quantize(a: Attributes, x: Tensor, scale: Tensor, zero: Tensor | None = None) -> Tensor:
+    zero = torch.zeros((), dtype=torch.uint8, device=x.device) if zero is None else zero
     scale, offset = _along(scale, x, a["axis"]), _along(zero, x, a["axis"])
     limits = torch.iinfo(zero.dtype)
     # In float32 whatever the precision around it; halves go to the even neighbour, as ONNX defines it.
@@ -100,7 +101,7 @@ OPERATORS: dict[str, Callable[..., Tensor]] = {
 _SETTINGS = {"Reshape": (1, "shape"), "ReduceMean": (1, "axes"), "Resize": (2, "scales")}
 
 # ONNX states these defaults in words alone; of all others the operator's schema knows the value.
-_DEFAULTS = {"strides": [1, 1], "dilations": [1, 1], "pads": [0, 0, 0, 0]}
+_DEFAULTS = {"strides": [1, 1], "dilations": [1, 1], "pads": [0, 0, 0, 0], "axis": 1}
 
 # The functions above would ignore another value, and so compute something else.
 _ONLY = {
@@ -112,6 +113,8 @@ _ONLY = {
     "coordinate_transformation_mode": b"asymmetric",
     "mode": b"nearest",
     "nearest_mode": b"floor",
+    "output_dtype": 0,
+    "precision": 0,
     "to": TensorProto.FLOAT,
     "training_mode": 0,
     "transA": 0,
@@ -155,7 +158,7 @@ class TorchGraph:
         for node in proto.graph.node:
             step = _step(node, opset, values, origin)
             if values.keys() >= set(step.inputs):
-                values[step.output] = step(values)  # constant: weights in half precision, cast once
+                values[step.output] = step(values)  # constant: rounded weights, read once
             else:
                 self._steps.append(step)
         used = {name for step in self._steps for name in step.inputs}

@@ -1,22 +1,25 @@
 """The model file in 8-bit integers: the same graph, with what its layers take and give rounded.
 
 Every rounding stands in the graph, as pairs of QuantizeLinear and DequantizeLinear, so that each backend
-does the same ones. Scales are found after training, from pictures (Jacob et al. 2018; Nagel et al. 2021).
+does the same ones; only where a value lies halfway between two integers can they fall apart. Scales are
+found after training, from pictures (Jacob et al. 2018; Nagel et al. 2021).
 """
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fer_batch.model.onnx_file import INPUT_NAME, load_float32, save_with_card
-from fer_batch.storage import atomic_file
+from fer_batch.model.onnx_file import INPUT_NAME, check_apart, load_float32, save_with_card
 
-_OPERATORS = ["Add", "AveragePool", "Conv", "MaxPool", "Mul", "Sigmoid"]
-"""What the layers between the first convolution and the heads are made of."""
+_OPERATORS = ["Add", "AveragePool", "Conv", "Mul", "Relu", "Sigmoid"]
+"""What the layers between the first convolution and the heads are made of. A Relu is merged into the layer
+before it, whose range then begins at 0."""
 _BATCH = 16
 """A range is the mean over batches of the least and the greatest value: batches of one would cut off too
 much, one batch of all would spend the 256 steps on the rarest value."""
@@ -27,16 +30,17 @@ def save_int8(source: Path, path: Path, pictures: NDArray[np.uint8]) -> None:
 
     Weights have a scale a filter and seven bits: processors without VNNI add two products in sixteen bits,
     which eight would overflow. Activations have eight bits and a scale a layer. The first convolution,
-    which sees one channel and so costs little, and the heads stay in float32.
+    which sees one channel and so costs little, and dense layers stay in float32.
 
     Args:
         source: a model file in float32.
-        path: the file to write, with the source's card: what that says of figures holds no longer.
+        path: the file to write, with the source's card, whose figures hold no longer.
         pictures: uint8 [N, 48, 48], gray, 0–255; the scales are fitted to them, so they are training ones.
 
     Raises:
         ModelError: the source is no model file of ours, or its weights are rounded already.
         OutputError: the file cannot be written.
+        UsageError: `path` is the source itself.
     """
     from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
     from onnxruntime.quantization.quant_utils import add_pre_process_metadata
@@ -51,13 +55,15 @@ def save_int8(source: Path, path: Path, pictures: NDArray[np.uint8]) -> None:
             batch = next(self.batches, None)
             return None if batch is None else {INPUT_NAME: batch}
 
+    check_apart(source, path)
     model, card = load_float32(source)
     add_pre_process_metadata(model)  # the exporter has simplified the graph; without it a warning says so
     first = next(node for node in model.graph.node if node.op_type == "Conv")
-    with atomic_file(path) as partial:
+    with tempfile.TemporaryDirectory() as folder:
+        written = Path(folder) / "model.onnx"  # of other suffixes, another format would be written
         quantize_static(
             model,
-            partial,
+            written,
             Pictures(),
             quant_format=QuantFormat.QDQ,
             op_types_to_quantize=_OPERATORS,
@@ -68,4 +74,4 @@ def save_int8(source: Path, path: Path, pictures: NDArray[np.uint8]) -> None:
             weight_type=QuantType.QInt8,
             extra_options={"CalibMovingAverage": True},
         )
-        save_with_card(partial.read_bytes(), card, partial)
+        save_with_card(written.read_bytes(), replace(card, weights="int8"), path)

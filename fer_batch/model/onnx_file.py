@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fer_batch.emotions import LABELS
-from fer_batch.errors import ModelError
+from fer_batch.errors import ModelError, UsageError
 from fer_batch.settings import Head
-from fer_batch.storage import atomic_file
+from fer_batch.storage import atomic_file, real_path
 
 if TYPE_CHECKING:
     import onnx
@@ -146,8 +146,20 @@ def load_float32(path: Path) -> tuple[onnx.ModelProto, ModelCard]:
     model = onnx.load(path, format="protobuf")
     weights = [tensor for tensor in model.graph.initializer if len(tensor.dims) > 1]
     if any(weight.data_type != onnx.TensorProto.FLOAT for weight in weights):
-        raise ModelError(f"the weights of {path} are rounded already: give the run folder that it came from")
+        raise ModelError(
+            f"the weights of {path} are rounded already: a model in float32 is needed, such as a run folder"
+        )
     return model, card
+
+
+def check_apart(source: Path, path: Path) -> None:
+    """Nothing, where a rounded copy would not replace what it was made from.
+
+    Raises:
+        UsageError: both are one file.
+    """
+    if real_path(source) == real_path(path):
+        raise UsageError(f"{path} is the model itself: name another file, and keep what was trained")
 
 
 def save_half(source: Path, path: Path) -> None:
@@ -159,9 +171,11 @@ def save_half(source: Path, path: Path) -> None:
     Raises:
         ModelError: the source is no model file of ours, or its weights are rounded already.
         OutputError: the file cannot be written.
+        UsageError: `path` is the source itself.
     """
     from onnx import TensorProto, helper, numpy_helper
 
+    check_apart(source, path)
     model, card = load_float32(source)
     graph = model.graph
     weights = [weight for weight in graph.initializer if weight.data_type == TensorProto.FLOAT]

@@ -55,7 +55,7 @@ def evaluate(
     *,
     progress: Progress = silent,
 ) -> EvaluateResult:
-    """Measure a model: one forward pass a picture, in fp32, or two with `flip`.
+    """Measure a model: one forward pass a picture, or two with `flip`.
 
     Writes `metrics.json`, `predictions.parquet`, `confusion_matrix.csv` and `.png`, and
     `unreadable.csv`: the pictures of class folders that were left out, with the reason. The figures

@@ -149,8 +149,8 @@ def test_a_network_that_changed_under_its_name_is_read_again(footage: Path, tmp_
     answers = []
     for favourite in (1.0, 0.0):
         model = onnx.load(default_model())
-        (bias,) = (weight for weight in model.graph.initializer if weight.name.endswith("fer2013.bias_half"))
-        values = np.full(7, 0.0, np.float16)
+        (bias,) = (weight for weight in model.graph.initializer if weight.name.endswith("fer2013.bias"))
+        values = np.full(7, 0.0, np.float32)
         values[3] = 100 * favourite
         values[6] = 100 * (1 - favourite)
         bias.CopyFrom(onnx.numpy_helper.from_array(values, bias.name))
@@ -168,9 +168,8 @@ def test_backends_give_the_same_tables(footage: Path, done: AnnotateResult, tmp_
     wanted = pq.read_table(done.out / "visit" / "faces.parquet")
     for name in found.column_names:
         if pa.types.is_floating(found.schema.field(name).type):
-            np.testing.assert_allclose(
-                found[name], wanted[name], atol=2e-2 if name[-2:] in {"_x", "_y"} else 1e-2
-            )
+            # What lies halfway between two 8-bit integers may fall to either: 3e-2, as the contract has it.
+            np.testing.assert_allclose(found[name], wanted[name], atol=3e-2)
         else:
             assert found[name].equals(wanted[name])
 

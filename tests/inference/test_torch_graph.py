@@ -14,7 +14,7 @@ from onnx import TensorProto, helper, numpy_helper
 from fer_batch.errors import ModelError
 from fer_batch.inference.session import Runtime, open_network
 from fer_batch.inference.torch_graph import TorchGraph
-from fer_batch.model.onnx_file import default_model, save_half
+from fer_batch.model.onnx_file import save_half
 
 CPU = torch.device("cpu")
 
@@ -75,6 +75,13 @@ NODES = {
         ],
         {"scale": np.float32(0.01), "zero": np.uint8(100)},
     ),
+    "rounding to a scale alone": (
+        [
+            helper.make_node("QuantizeLinear", ["x", "scale"], ["q"]),
+            helper.make_node("DequantizeLinear", ["q", "scale"], ["y"]),
+        ],
+        {"scale": np.float32(0.02)},
+    ),
     "a scale for each channel": (
         [
             helper.make_node("QuantizeLinear", ["x", "scale", "zero"], ["q"], axis=1),
@@ -122,8 +129,9 @@ def test_what_it_does_not_know_is_refused(tmp_path: Path) -> None:
         TorchGraph(text, CPU)
 
 
-def test_read_only_and_reversed_arrays_are_taken() -> None:
+def test_read_only_and_reversed_arrays_are_taken(tmp_path: Path) -> None:
+    write_model(model := tmp_path / "model.onnx")
     pixels = np.broadcast_to(np.arange(48, dtype=np.uint8), (2, 1, 48, 48))[..., ::-1]
-    (found,) = TorchGraph(default_model(), CPU).run(["fer2013"], {"pixels": pixels})
-    (wanted,) = open_network(default_model()).run(["fer2013"], {"pixels": np.ascontiguousarray(pixels)})
+    (found,) = TorchGraph(model, CPU).run(["fer2013"], {"pixels": pixels})
+    (wanted,) = open_network(model).run(["fer2013"], {"pixels": np.ascontiguousarray(pixels)})
     np.testing.assert_allclose(found, wanted, atol=1e-4)

@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 from datasets_made import write_stripes
 
-from fer_batch.errors import InputError
+from fer_batch.errors import InputError, UsageError
 from fer_batch.model.onnx_file import load_card
 from fer_batch.settings import EvaluateSettings, TrainRuntime, TrainSettings, build
+from fer_batch.storage import file_sha256
 from fer_batch.training import evaluate, train
 from fer_batch.training.quantize import quantize
 
@@ -34,6 +35,7 @@ def test_the_card_is_measured_anew(trained: Path, dataset: Path, tmp_path: Path)
     assert card == load_card(out)
     assert card.weights == "int8"
     before = load_card(trained / "model.onnx")
+    assert card.training.pop("quantized")["sha256"] == file_sha256(trained / "model.onnx")
     assert card.training == before.training
     for head in card.heads:
         found = evaluate(out, dataset, tmp_path / head, EvaluateSettings(split="val", head=head)).metrics
@@ -44,6 +46,21 @@ def test_the_card_is_measured_anew(trained: Path, dataset: Path, tmp_path: Path)
                 else found[name] == value
             )
         assert card.figures["val"][head]["loss"] != before.figures["val"][head]["loss"]
+
+
+def test_what_was_trained_is_not_replaced(trained: Path, dataset: Path) -> None:
+    with pytest.raises(UsageError, match="is the model itself"):
+        quantize(trained, dataset, trained / "model.onnx")
+
+
+def test_a_model_that_was_measured_on_held_out_training_pictures(tmp_path: Path) -> None:
+    dataset = write_stripes(tmp_path / "stripes", train=40, held_out=14, ferplus=False)
+    (dataset / "val.parquet").unlink()
+    settings = build(TrainSettings, SHORT | {"epochs": 1, "arch": "cnn7"})
+    train(dataset, tmp_path / "run", settings, runtime=TrainRuntime(device="cpu", threads=2))
+    card = quantize(tmp_path / "run", dataset, tmp_path / "int8.onnx")
+    assert list(card.heads) == ["fer2013"]
+    assert card.figures["val"]["fer2013"]["n"] == 4  # a tenth
 
 
 def test_another_data_set_is_refused(trained: Path, tmp_path: Path) -> None:
