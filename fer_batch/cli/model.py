@@ -105,10 +105,10 @@ def quantize(
     Scales are fitted to training pictures; temperatures and figures are found anew on the validation
     split. Needs PyTorch.
     """
-    from fer_batch.figures.text import headline
-    from fer_batch.training.quantize import quantize as write_int8
-
     _check_out(out, overwrite=overwrite)
+    from fer_batch.figures.text import headline
+    from fer_batch.training.quantize import quantize as write_int8  # takes seconds: PyTorch
+
     card = write_int8(model, dataset, out)
     figures = card.figures["val"]
     lines = [f"{head}: {headline(measured)}" for head, measured in figures.items()]

@@ -60,7 +60,8 @@ def test_export_copies_what_it_checked_and_does_not_overwrite(tmp_path: Path) ->
 
 def test_quantize_writes_a_smaller_file_and_says_what_it_reaches(tmp_path: Path) -> None:
     dataset, out = write_stripes(tmp_path / "stripes", train=28, held_out=14), tmp_path / "int8.onnx"
-    trained = run("train", dataset, tmp_path / "run", "--epochs", "1", "--quiet")
+    (settings := tmp_path / "small.toml").write_text("width = 0.5\nepochs = 1\n")
+    trained = run("train", dataset, tmp_path / "run", "--config", settings, "--quiet")
     assert trained.returncode == 0
     done = run("model", "quantize", tmp_path / "run", dataset, out)
     assert done.returncode == 0
@@ -69,17 +70,16 @@ def test_quantize_writes_a_smaller_file_and_says_what_it_reaches(tmp_path: Path)
     assert first.startswith("fer2013: accuracy ")
     assert second.startswith("crowd: accuracy ")
     assert last == f"wrote {out}"
-    assert out.stat().st_size < 0.28 * (tmp_path / "run" / "model.onnx").stat().st_size
+    assert out.stat().st_size < 0.32 * (tmp_path / "run" / "model.onnx").stat().st_size
     assert "weights as int8" in run("model", "show", out).stdout
     again = run("model", "quantize", tmp_path / "run", dataset, out)
     assert again.returncode == 2
     assert "--overwrite replaces it" in again.stderr
     done = run("model", "quantize", tmp_path / "run", dataset, out, "--overwrite", "--json")
     assert json.loads(done.stdout)["sha256"] == file_sha256(out)
-    for command in (("quantize", out, dataset), ("export", "--half", out)):
-        twice = run("model", *command, tmp_path / "twice.onnx")
-        assert twice.returncode == 1
-        assert "are rounded already: a model in float32 is needed" in twice.stderr
+    twice = run("model", "export", "--half", out, tmp_path / "twice.onnx")
+    assert twice.returncode == 1
+    assert "are rounded already: a model in float32 is needed" in twice.stderr
     half = tmp_path / "half.onnx"
     assert run("model", "export", tmp_path / "run", half, "--half").returncode == 0
     assert "weights as float16" in run("model", "show", half).stdout

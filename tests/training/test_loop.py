@@ -24,7 +24,7 @@ from fer_batch.training import run_folder, train
 from fer_batch.training.data import load_training_data
 from fer_batch.training.loop import fit
 
-SHORT = {"epochs": 3, "batch_size": 16, "optimizer": {"learning_rate": 1e-3}}
+SHORT = {"epochs": 3, "batch_size": 16, "width": 0.5, "optimizer": {"learning_rate": 1e-3}}
 CPU = TrainRuntime(device="cpu", threads=2)
 
 
@@ -83,7 +83,7 @@ def test_the_model_is_the_best_epoch_with_its_card(trained: Path) -> None:
 
 def test_killed_and_resumed_it_follows_the_same_curve(dataset: Path, trained: Path, tmp_path: Path) -> None:
     settings = tmp_path / "short.toml"
-    settings.write_text("epochs = 3\nbatch_size = 16\n[optimizer]\nlearning_rate = 1e-3\n")
+    settings.write_text("epochs = 3\nbatch_size = 16\nwidth = 0.5\n[optimizer]\nlearning_rate = 1e-3\n")
     arguments = ("train", dataset, tmp_path / "run", "--config", settings, "--device", "cpu", "--threads", 2)
     code, _ = stop_when((tmp_path / "run" / "history.csv").exists, *arguments)
     assert code == -signal.SIGKILL

@@ -19,7 +19,7 @@ from fer_batch.training.augment import move
 from fer_batch.training.teacher import Teacher, Views, blend
 
 CPU = TrainRuntime(device="cpu", threads=2)
-SHORT = {"epochs": 1, "batch_size": 16, "early_share": 1.0, "early_size": 24}
+SHORT = {"epochs": 1, "batch_size": 16, "width": 0.5, "early_share": 1.0, "early_size": 24}
 
 
 @pytest.fixture(scope="module")
