@@ -93,6 +93,9 @@ class AugmentSettings(Settings):
     """Largest standard deviation, in gray levels, of the noise that half of the pictures get."""
     erase: Fraction = 0.5
     """Probability of blanking a rectangle of 2–20% of the area (Zhong et al. 2020)."""
+    framed: Fraction = 0.0
+    """Share of the pictures that are cut out, before they are moved, as `annotate` would crop the face that
+    its detector finds in them: a video's faces are framed by the detector, and not as a data set's are."""
     mixup: NonNegative = 0.0
     """Mix pairs of pictures and their labels in shares drawn from Beta(mixup, mixup) (Zhang et al. 2018)."""
 
@@ -145,6 +148,9 @@ class TrainSettings(Settings):
     """Share of the epochs, from the first, that see the pictures at `early_size`: they cost less."""
     early_size: Annotated[int, Ge(24), Le(48), MultipleOf(8)] = 32
     """Side of the pictures in those epochs, in pixels."""
+    start: str = ""
+    """A run folder whose best epoch's weights, of the same architecture and width, are the ones to start
+    from; where it is empty, chance gives them."""
     teacher: tuple[str, ...] = ()
     """Models (`default`, run folders, model files) whose averaged answers teach this network (Hinton et
     al. 2015), on pictures mirrored and moved as it sees them itself (Beyer et al. 2022)."""

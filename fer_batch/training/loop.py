@@ -20,6 +20,7 @@ from fer_batch.progress import Progress, silent
 from fer_batch.settings import TrainRuntime, TrainSettings, validated
 from fer_batch.training.augment import degrade, draw_mixing, draw_moves, move, shrink
 from fer_batch.training.data import Batchable, TrainingData, load_training_data, on_device
+from fer_batch.training.framing import detector_frames, reframed
 from fer_batch.training.recipe import (
     build_optimizer,
     choose_device,
@@ -29,7 +30,7 @@ from fer_batch.training.recipe import (
     update_average,
     uses_bf16,
 )
-from fer_batch.training.run_folder import RunFolder, TrainResult, open_run
+from fer_batch.training.run_folder import RunFolder, TrainResult, best_weights, open_run
 from fer_batch.training.teacher import Teacher, Views, blend
 
 _VALIDATION_BATCH = 512
@@ -43,6 +44,8 @@ class _Lesson:
     data: Batchable
     weights: Tensor | None
     """Of the classes."""
+    frames: Tensor | None
+    """Of the training pictures, where some are shown as the detector frames them."""
     views: Views | None
     """Of the training pictures, with what a teacher answers to them."""
     bf16: bool
@@ -134,7 +137,8 @@ def train(
     teacher = _teacher(settings, data, device)
     by_epoch = _bar_an_epoch(progress, settings.epochs, batches_an_epoch(len(data.train), settings))
     with open_run(Path(run), settings, data, resume=resume) as folder:
-        network, history = _fit(folder, teacher, runtime, device, by_epoch)
+        frames = _frames(settings, data, progress)
+        network, history = _fit(folder, teacher, frames, runtime, device, by_epoch)
         precision = "bf16" if uses_bf16(runtime, device) else "fp32"
         return folder.finish(network, history, _best(history), device=str(device), precision=precision)
 
@@ -169,7 +173,7 @@ def fit(
     settings, runtime, device = _checked(settings, runtime)
     teacher = _teacher(settings, data, device)
     with open_run(run, settings, data, resume=True) as folder:
-        return _fit(folder, teacher, runtime, device, progress)[0]
+        return _fit(folder, teacher, _frames(settings, data), runtime, device, progress)[0]
 
 
 def _teacher(settings: TrainSettings, data: TrainingData, device: torch.device) -> Teacher | None:
@@ -177,9 +181,15 @@ def _teacher(settings: TrainSettings, data: TrainingData, device: torch.device) 
     return Teacher(settings.teacher, data.heads, device) if settings.teacher else None
 
 
+def _frames(settings: TrainSettings, data: TrainingData, progress: Progress = silent) -> Tensor | None:
+    """How the detector frames the training pictures, where some are to be shown so."""
+    return detector_frames(data.train.images, progress) if settings.augment.framed else None
+
+
 def _fit(
     folder: RunFolder,
     teacher: Teacher | None,
+    frames: Tensor | None,
     runtime: TrainRuntime,
     device: torch.device,
     progress: Progress,
@@ -199,6 +209,7 @@ def _fit(
         settings=settings,
         data=train_on,
         weights=class_weights(train_on.labels) if settings.loss.class_weighting else None,
+        frames=frames,
         views=views,
         bf16=bf16,
         compiled=runtime.compile,
@@ -262,10 +273,22 @@ def _bar_an_epoch(progress: Progress, epochs: int, batches: int) -> Progress:
 
 def _start(settings: TrainSettings, data: TrainingData, device: torch.device) -> _State:
     torch.manual_seed(settings.seed)
-    network = build_network(settings, data.heads).to(device)
-    network = network.to(memory_format=torch.channels_last)
+    network = build_network(settings, data.heads)
+    if settings.start:
+        _load_start(network, best_weights(settings.start))
+    network = network.to(device).to(memory_format=torch.channels_last)
     average = copy.deepcopy(network) if settings.ema_decay else network
     return _State(network, average, build_optimizer(network, settings.optimizer))
+
+
+def _load_start(network: Network, weights: Path) -> None:
+    try:
+        network.load_state_dict(load_checkpoint(weights)[0])
+    except RuntimeError as error:
+        raise ModelError(
+            f"start: {weights} is of another architecture, width or set of heads: "
+            "name a run of the same, or change the settings"
+        ) from error
 
 
 def _finished(history: list[dict[str, float]], settings: TrainSettings) -> bool:
@@ -301,6 +324,8 @@ def _train_epoch(state: _State, epoch: int, lesson: _Lesson) -> dict[str, float]
         else:
             moves = view.moves[rows.cpu()]
             targets = blend(targets, view.answers(rows), settings.loss.teacher_weight)
+        if lesson.frames is not None:
+            moves = reframed(moves, lesson.frames[rows.cpu()], settings.augment.framed, generator)
         for head, target in targets.items():
             targets[head] = mix(target)
         pictures = mix(degrade(move(batch.pixels, moves), settings.augment, generator))

@@ -14,7 +14,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from fer_batch.errors import InputError, UsageError
+from fer_batch.errors import InputError, ModelError, UsageError
 from fer_batch.figures.confusion import write_confusion
 from fer_batch.figures.curves import write_curves
 from fer_batch.figures.metrics import confusion
@@ -30,6 +30,7 @@ from fer_batch.training.teacher import checksums
 
 _HISTORY_DIGITS = 6
 _CHECKPOINT = "checkpoint.safetensors"
+_BEST = "best.safetensors"
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,7 @@ class RunFolder:
     @property
     def best(self) -> Path:
         """Weights of the epoch with the highest validation accuracy so far."""
-        return self.path / "best.safetensors"
+        return self.path / _BEST
 
     @property
     def model(self) -> Path:
@@ -125,6 +126,18 @@ class RunFolder:
         return TrainResult(self.path, self.model, len(history), best_epoch, figures)
 
 
+def best_weights(run: str) -> Path:
+    """The weights of the best epoch of a run that has finished one.
+
+    Raises:
+        ModelError: there are none.
+    """
+    path = Path(run) / _BEST
+    if not path.is_file():
+        raise ModelError(f"start: {run} is no run folder with {_BEST}: name one that `train` wrote")
+    return path
+
+
 @contextmanager
 def open_run(run: Path, settings: TrainSettings, data: TrainingData, *, resume: bool) -> Iterator[RunFolder]:
     """Lock a run folder, new or, with `resume`, of the same recipe and data.
@@ -158,6 +171,8 @@ def _start_or_check(
         "data": {"fingerprint": data.fingerprint},
         "teacher": checksums(settings.teacher),
     }
+    if settings.start:
+        recipe["start"] = {settings.start: file_sha256(best_weights(settings.start))}
     if manifest_file.is_file():
         manifest = read_json(manifest_file)
         if not isinstance(manifest, dict) or not all(isinstance(manifest.get(k, {}), dict) for k in recipe):

@@ -20,7 +20,8 @@ from fer_batch.model.checkpoint import load_checkpoint
 from fer_batch.model.onnx_file import load_card
 from fer_batch.settings import TrainRuntime, TrainSettings, build, load_toml
 from fer_batch.storage import read_json
-from fer_batch.training import run_folder, train
+from fer_batch.training import loop, run_folder, train
+from fer_batch.training.augment import move
 from fer_batch.training.data import load_training_data
 from fer_batch.training.loop import fit
 
@@ -239,3 +240,51 @@ def test_a_loss_that_diverges_is_named_and_a_lower_rate_begins_anew(dataset: Pat
     tame = build(TrainSettings, values)
     assert train(dataset, tmp_path / "run", tame, runtime=runtime).epochs == 1
     assert build(TrainSettings, load_toml(tmp_path / "run" / "settings.toml")) == tame
+
+
+def test_it_starts_from_the_best_epoch_of_another_run(dataset: Path, trained: Path, tmp_path: Path) -> None:
+    before = shutil.copytree(trained, tmp_path / "before")
+    barely = {"epochs": 1, "optimizer": {"learning_rate": 1e-9, "schedule": "constant"}, "ema_decay": 0.0}
+    settings = build(TrainSettings, SHORT | barely | {"start": str(before)})
+    result = train(dataset, tmp_path / "next", settings, runtime=CPU)
+    first, _ = load_checkpoint(before / "best.safetensors")
+    then, _ = load_checkpoint(result.run / "best.safetensors")
+    weights = [name for name in first if name.endswith("weight")]
+    assert weights
+    for name in weights:
+        torch.testing.assert_close(then[name], first[name], rtol=0, atol=1e-6)
+    shutil.copy(result.run / "best.safetensors", before)
+    with pytest.raises(UsageError, match="was begun with other start"):
+        train(dataset, result.run, settings, runtime=CPU, resume=True)
+
+
+def test_what_cannot_be_started_from(dataset: Path, trained: Path, tmp_path: Path) -> None:
+    nowhere = build(TrainSettings, SHORT | {"start": str(tmp_path)})
+    with pytest.raises(ModelError, match=r"start: .* is no run folder with best\.safetensors"):
+        train(dataset, tmp_path / "next", nowhere, runtime=CPU)
+    wider = build(TrainSettings, SHORT | {"width": 0.75, "start": str(trained)})
+    with pytest.raises(ModelError, match="another architecture, width or set of heads"):
+        train(dataset, tmp_path / "next", wider, runtime=CPU)
+    # Neither is in the way of settings that can be.
+    assert train(dataset, tmp_path / "next", build(TrainSettings, SHORT | {"epochs": 1}), runtime=CPU).epochs
+
+
+def test_pictures_are_framed_before_they_are_moved(
+    dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sides = []
+
+    def moved(pixels: torch.Tensor, moves: torch.Tensor) -> torch.Tensor:
+        sides.extend(torch.linalg.det(moves[:, :, :2]).abs().sqrt().tolist())
+        return move(pixels, moves)
+
+    def frames(images: np.ndarray, _: object) -> torch.Tensor:
+        return torch.tensor([0.0, 0.0, 4.0]).expand(len(images), 3)
+
+    monkeypatch.setattr(loop, "detector_frames", frames)  # the stripes hold no face to be found
+    monkeypatch.setattr(loop, "move", moved)
+    values = SHORT | {"epochs": 1, "augment": {"framed": 0.5, "scale": 0.0}}
+    train(dataset, tmp_path / "run", build(TrainSettings, values), runtime=CPU)
+    rounded = [round(side, 3) for side in sides]
+    assert set(rounded) == {1.0, 4.0}
+    assert 0.3 < rounded.count(4.0) / len(rounded) < 0.7
