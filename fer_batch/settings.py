@@ -150,10 +150,11 @@ class TrainSettings(Settings):
     """Side of the pictures in those epochs, in pixels."""
     start: str = ""
     """A run folder whose best epoch's weights, of the same architecture and width, are the ones to start
-    from; where it is empty, chance gives them."""
+    from; its heads that this run has no labels for stay behind. Empty: chance gives them."""
     teacher: tuple[str, ...] = ()
     """Models (`default`, run folders, model files) whose averaged answers teach this network (Hinton et
-    al. 2015), on pictures mirrored and moved as it sees them itself (Beyer et al. 2022)."""
+    al. 2015), on pictures mirrored and moved as it sees them itself (Beyer et al. 2022). What `framed` cuts
+    out the teacher sees whole: to answer the same in either frame is what there is to be learned."""
     teacher_views: Count = 10
     """How many different moves of each picture the teacher answers; from epoch to epoch they take turns."""
     augment: AugmentSettings = field(default_factory=AugmentSettings)
@@ -164,7 +165,8 @@ class TrainSettings(Settings):
     patience: Annotated[int, Ge(0)] = 0
     """Stop after so many epochs without a better validation accuracy; 0 never stops early."""
     holdout: Annotated[float, Gt(0), Lt(1)] = 0.1
-    """Share of the training rows used for validation where the data set has no `val` split."""
+    """Share of the training rows used for validation where the data set has no `val` split: always the
+    same ones, and exact copies together."""
 
 
 # What may differ between runs that give the same curve: it is not part of the recipe.
@@ -371,6 +373,24 @@ def _explain(item: Any) -> tuple[str, list[str]]:
     name = ".".join(part for part in parts if part.isidentifier() or part.isdecimal())
     wanted = "must be a table" if item["type"] == "dataclass_type" else item["msg"]
     return f"{name} is {item['input']!r}", [wanted.replace("Input should be", "must be")]
+
+
+def completed(kind: type[Settings], recorded: Mapping[str, Any], *, origin: str) -> dict[str, Any]:
+    """Settings as JSON gives them back, with today's defaults for what an earlier release did not record.
+
+    A setting that comes new keeps what was by its default: what was recorded before is still the same.
+
+    Raises:
+        UsageError: a name is no longer known, or a value no longer in range.
+    """
+    return plain(build(kind, recorded, origin=origin))
+
+
+def plain(settings: Settings) -> dict[str, Any]:
+    """Settings as JSON gives them back: nested dicts, and lists for tuples."""
+    import json
+
+    return json.loads(json.dumps(asdict(settings)))
 
 
 def validated(settings: S) -> S:

@@ -43,13 +43,15 @@ KIND = "fer-batch dataset"
 RESULTS_VERSION = 1
 """Raised when the same source and settings give other pictures or tables, not with every release."""
 
+OF_FILTER = ("quality.parquet", "quality.parquet.begun", "audit.html", "dropped.csv")
+"""What `filter` adds to a folder, one of them where it was stopped: of no use without the rest."""
 PARTS = frozenset(
     {
         MANIFEST,
         PICTURES,
         REJECTED,
         *(f"{split}.parquet" for split in SPLITS),
-        *("quality.parquet", "audit.html", "dropped.csv"),  # of `filter`; of no use without the rest
+        *OF_FILTER,
     }
 )
 """What a dataset folder consists of. It goes when another takes its place."""

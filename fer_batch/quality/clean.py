@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from fer_batch.dataset.class_folders import read_bytes
 from fer_batch.dataset.columns import make_column
 from fer_batch.dataset.dialects import SPLITS
-from fer_batch.dataset.prepare import MANIFEST, PARTS, is_vacant, read_manifest, refuse_strangers
+from fer_batch.dataset.prepare import MANIFEST, OF_FILTER, PARTS, is_vacant, read_manifest, refuse_strangers
 from fer_batch.dataset.writer import PICTURES, REJECTED, ROW_GROUP, UNLABELLED, write_file
 from fer_batch.emotions import LABELS
 from fer_batch.errors import DatasetFormatError, InputError, UsageError
@@ -206,7 +206,7 @@ def _written(
             else "holds another clean set, or this one with other settings or other measurements"
         )
         raise UsageError(f"OUT {out} {what}; choose another folder, or replace it with --overwrite")
-    written = PARTS if there["kind"] != FOLDERS_KIND else {FOLDERS_MANIFEST, DROPPED, *there["folders"]}
+    written = PARTS if there["kind"] != FOLDERS_KIND else {FOLDERS_MANIFEST, *OF_FILTER, *there["folders"]}
     refuse_strangers(out, written)
     return None
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from importlib.util import find_spec
@@ -15,6 +14,7 @@ from numpy.typing import NDArray
 from fer_batch.dataset.images import SIDE
 from fer_batch.dataset.writer import UNLABELLED
 from fer_batch.emotions import LABELS
+from fer_batch.errors import UsageError
 from fer_batch.progress import Progress, silent
 from fer_batch.quality.audit import ON_PAGE, Audit, CheckAudit, write_audit
 from fer_batch.quality.checks import BY_OUT_OF_FOLD, CHECKS, Scores, find_issues, score_all
@@ -35,7 +35,15 @@ from fer_batch.quality.sheets import (
     write_sheet,
 )
 from fer_batch.quality.table import NAME, Columns, read_measured, write_table
-from fer_batch.settings import CheckName, FilterSettings, ThresholdSettings, validated
+from fer_batch.settings import (
+    CheckName,
+    FilterSettings,
+    ThresholdSettings,
+    TrainSettings,
+    completed,
+    plain,
+    validated,
+)
 from fer_batch.storage import (
     MEASUREMENT_COLUMNS,
     PICTURE_COLUMNS,
@@ -224,13 +232,20 @@ def _plan(source: PictureSource, settings: FilterSettings) -> _Plan:
     if found and {name: found[1].get(name) for name in facts} == facts:
         columns, judged = found[0], found[1]["labels"]
     obstacle = _obstacle(source.records, settings)
-    # As the file gives it back: tuples have become lists.
-    wanted = None if obstacle else json.loads(json.dumps({"folds": FOLDS, "recipe": asdict(RECIPE)}))
+    wanted = None if obstacle else {"folds": FOLDS, "recipe": plain(RECIPE)}
     labels = wanted or judged
-    if wanted and judged and wanted.items() <= judged.items():  # which says besides if they could not be
-        labels = judged
+    if wanted and judged and wanted.items() <= _today(judged).items():
+        labels = judged  # which says besides if they could not be
     obstacle = labels.get(_OBSTACLE) if labels else obstacle
     return _Plan(facts, columns, judged, labels, dict.fromkeys(BY_OUT_OF_FOLD, obstacle) if obstacle else {})
+
+
+def _today(judged: Mapping[str, Any]) -> dict[str, Any]:
+    """What judged labels, of this or an earlier release, as this one would record it."""
+    try:
+        return {**judged, "recipe": completed(TrainSettings, judged["recipe"], origin=NAME)}
+    except (KeyError, UsageError):  # of a release whose recipe cannot be told any more: it is another
+        return dict(judged)
 
 
 def _measured(

@@ -156,15 +156,16 @@ def out_of_fold(
 
     Raises:
         TooFewError: there are too few labelled pictures, or nearly all are copies of each other.
-        UsageError: the recipe has a teacher, a setting cannot be, or
-            a training diverged.
+        UsageError: the recipe has a teacher or a run to start from, a setting cannot be, or a training
+            diverged.
         OutputError: `work` cannot be written.
         ModuleNotFoundError: PyTorch is not installed.
     """
     from fer_batch.training.loop import batches_an_epoch
 
-    if recipe.teacher:
-        raise UsageError(f"teacher is {', '.join(recipe.teacher)}: it may have seen what it would judge")
+    for name, known in (("teacher", ", ".join(recipe.teacher)), ("start", recipe.start)):
+        if known:
+            raise UsageError(f"{name} is {known}: it may have seen what it would judge")
     fold_of = assign_folds(labels, groups, folds, recipe.seed)
     plan = [_plan_fold(labels, groups, fold_of, number, folds, recipe.seed) for number in range(folds)]
     steps = [recipe.epochs * batches_an_epoch(len(fold.train), recipe) for fold in plan]

@@ -34,6 +34,8 @@ from fer_batch.training.run_folder import RunFolder, TrainResult, best_weights, 
 from fer_batch.training.teacher import Teacher, Views, blend
 
 _VALIDATION_BATCH = 512
+_TRAINING = "training"
+"""What progress is told of: batches."""
 
 
 @dataclass(frozen=True)
@@ -128,7 +130,7 @@ def train(
     Raises:
         UsageError: a setting cannot be, the run folder holds another run, or the loss diverged.
         InputError: the data set folder, or the manifest of a run to go on with, cannot be read.
-        ModelError: a teacher, or the checkpoint of a run to go on with, cannot be used.
+        ModelError: a teacher, the run to start from, or the checkpoint to go on with cannot be used.
         OutputError: the run folder cannot be written.
     """
     # Checked before a large data set is read, and not only then.
@@ -137,8 +139,7 @@ def train(
     teacher = _teacher(settings, data, device)
     by_epoch = _bar_an_epoch(progress, settings.epochs, batches_an_epoch(len(data.train), settings))
     with open_run(Path(run), settings, data, resume=resume) as folder:
-        frames = _frames(settings, data, progress)
-        network, history = _fit(folder, teacher, frames, runtime, device, by_epoch)
+        network, history = _fit(folder, teacher, runtime, device, by_epoch)
         precision = "bf16" if uses_bf16(runtime, device) else "fp32"
         return folder.finish(network, history, _best(history), device=str(device), precision=precision)
 
@@ -167,13 +168,13 @@ def fit(
     Raises:
         UsageError: a setting cannot be, the run folder holds another run, or the loss diverged.
         InputError: the manifest of a run to go on with cannot be read.
-        ModelError: a teacher, or the checkpoint of a run to go on with, cannot be used.
+        ModelError: a teacher, the run to start from, or the checkpoint to go on with cannot be used.
         OutputError: the run folder cannot be written.
     """
     settings, runtime, device = _checked(settings, runtime)
     teacher = _teacher(settings, data, device)
     with open_run(run, settings, data, resume=True) as folder:
-        return _fit(folder, teacher, _frames(settings, data), runtime, device, progress)[0]
+        return _fit(folder, teacher, runtime, device, progress)[0]
 
 
 def _teacher(settings: TrainSettings, data: TrainingData, device: torch.device) -> Teacher | None:
@@ -181,15 +182,9 @@ def _teacher(settings: TrainSettings, data: TrainingData, device: torch.device) 
     return Teacher(settings.teacher, data.heads, device) if settings.teacher else None
 
 
-def _frames(settings: TrainSettings, data: TrainingData, progress: Progress = silent) -> Tensor | None:
-    """How the detector frames the training pictures, where some are to be shown so."""
-    return detector_frames(data.train.images, progress) if settings.augment.framed else None
-
-
 def _fit(
     folder: RunFolder,
     teacher: Teacher | None,
-    frames: Tensor | None,
     runtime: TrainRuntime,
     device: torch.device,
     progress: Progress,
@@ -198,12 +193,16 @@ def _fit(
     settings, data = folder.settings, folder.data
     if runtime.threads:
         torch.set_num_threads(runtime.threads)
-    state = _start(settings, data, device)
-    if folder.checkpoint.is_file():
+    begun = folder.checkpoint.is_file()
+    state = _start(settings, data, device, None if begun or not settings.start else Path(settings.start))
+    if begun:
         state.load(folder.checkpoint)
         folder.write_history(state.history)  # its last row may be missing, where a kill came between the two
     bf16 = uses_bf16(runtime, device)
     train_on, validate_on = on_device(data.train, device), on_device(data.val, device)
+    frames = None
+    if settings.augment.framed and not _finished(state.history, settings):
+        frames = detector_frames(data.train.images, progress)
     views = Views(teacher, train_on.pixels, settings, bf16=bf16) if teacher else None
     lesson = _Lesson(
         settings=settings,
@@ -262,31 +261,37 @@ def _checked(
 
 
 def _bar_an_epoch(progress: Progress, epochs: int, batches: int) -> Progress:
-    """Tell of a whole run as of one piece of work an epoch, of so many batches."""
+    """Tell of all epochs as of one piece of work each, of so many batches; of other work as it is told."""
 
-    def tell(_what: str, done: int, _total: int | None, /) -> None:
+    def tell(what: str, done: int, total: int | None, /) -> None:
+        if what != _TRAINING:
+            progress(what, done, total)
+            return
         epoch, batch = divmod(done - 1, batches)
         progress(f"epoch {epoch + 1}/{epochs}", batch + 1, batches)
 
     return tell
 
 
-def _start(settings: TrainSettings, data: TrainingData, device: torch.device) -> _State:
+def _start(settings: TrainSettings, data: TrainingData, device: torch.device, begin: Path | None) -> _State:
+    """A network with the weights of the run `begin`, or those that chance gives it."""
     torch.manual_seed(settings.seed)
     network = build_network(settings, data.heads)
-    if settings.start:
-        _load_start(network, best_weights(settings.start))
+    if begin is not None:
+        _load_start(network, best_weights(begin))
     network = network.to(device).to(memory_format=torch.channels_last)
     average = copy.deepcopy(network) if settings.ema_decay else network
     return _State(network, average, build_optimizer(network, settings.optimizer))
 
 
 def _load_start(network: Network, weights: Path) -> None:
+    wanted = network.state_dict()
+    found = load_checkpoint(weights)[0]
     try:
-        network.load_state_dict(load_checkpoint(weights)[0])
+        network.load_state_dict({k: v for k, v in found.items() if k in wanted or not k.startswith("heads.")})
     except RuntimeError as error:
         raise ModelError(
-            f"start: {weights} is of another architecture, width or set of heads: "
+            f"start: {weights} is of another architecture or width, or lacks a head: "
             "name a run of the same, or change the settings"
         ) from error
 
@@ -342,7 +347,7 @@ def _train_epoch(state: _State, epoch: int, lesson: _Lesson) -> dict[str, float]
             update_average(state.average, network, settings.ema_decay, step)
         loss_sum += loss.detach()
         correct += (outputs["fer2013"].argmax(1) == answers).float().mean()
-        lesson.progress("training", step + 1, settings.epochs * batches)
+        lesson.progress(_TRAINING, step + 1, settings.epochs * batches)
     train_loss = float(loss_sum) / batches
     if not math.isfinite(train_loss):
         raise UsageError(

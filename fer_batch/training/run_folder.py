@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -18,11 +17,11 @@ from fer_batch.errors import InputError, ModelError, UsageError
 from fer_batch.figures.confusion import write_confusion
 from fer_batch.figures.curves import write_curves
 from fer_batch.figures.metrics import confusion
-from fer_batch.model.architectures import Network
+from fer_batch.model.architectures import PIXEL_MEAN, PIXEL_STD, Network
 from fer_batch.model.export import export_onnx
 from fer_batch.model.layers import layer_table
 from fer_batch.model.onnx_file import ModelCard, save_with_card
-from fer_batch.settings import TrainSettings, dump_toml
+from fer_batch.settings import TrainSettings, completed, dump_toml, plain
 from fer_batch.storage import atomic_file, file_sha256, read_json, versions, write_json, write_text, writing
 from fer_batch.training.calibration import calibrate, calibrated_card
 from fer_batch.training.data import TrainingData
@@ -92,11 +91,12 @@ class RunFolder:
         card = ModelCard(
             architecture=self.settings.arch,
             heads=dict.fromkeys(self.data.heads, 1.0),
-            normalisation="inside the graph: (pixels - 0.5075 * 255) / (0.2550 * 255)",
+            normalisation=f"inside the graph: (pixels - {PIXEL_MEAN:g}) / {PIXEL_STD:g}",
             layers=layer_table(network),
             training={
                 "data_fingerprint": self.manifest["data"]["fingerprint"],
                 "settings": asdict(self.settings),
+                **{name: self.manifest[name] for name in ("start", "teacher") if self.manifest.get(name)},
                 "epoch": best_epoch,
                 "versions": self.manifest["versions"],
             },
@@ -126,7 +126,7 @@ class RunFolder:
         return TrainResult(self.path, self.model, len(history), best_epoch, figures)
 
 
-def best_weights(run: str) -> Path:
+def best_weights(run: str | Path) -> Path:
     """The weights of the best epoch of a run that has finished one.
 
     Raises:
@@ -167,12 +167,10 @@ def _start_or_check(
 ) -> dict[str, Any]:
     manifest_file = run / "manifest.json"
     recipe: dict[str, Any] = {
-        "settings": json.loads(json.dumps(asdict(settings))),  # as the manifest gives it back
+        "settings": plain(settings),
         "data": {"fingerprint": data.fingerprint},
         "teacher": checksums(settings.teacher),
     }
-    if settings.start:
-        recipe["start"] = {settings.start: file_sha256(best_weights(settings.start))}
     if manifest_file.is_file():
         manifest = read_json(manifest_file)
         if not isinstance(manifest, dict) or not all(isinstance(manifest.get(k, {}), dict) for k in recipe):
@@ -182,8 +180,11 @@ def _start_or_check(
                 raise UsageError(
                     f"{run} holds a run already: --resume continues it, or choose another folder"
                 )
+            begun = manifest | {
+                "settings": completed(TrainSettings, manifest.get("settings", {}), origin=str(manifest_file))
+            }
             for name, value in recipe.items():
-                found = {key: manifest.get(name, {}).get(key) for key in value}
+                found = {key: begun.get(name, {}).get(key) for key in value}
                 if found != value:
                     difference = _difference(found, value)
                     raise UsageError(
@@ -192,6 +193,8 @@ def _start_or_check(
             return manifest
     elif any(path.name != ".lock" for path in run.iterdir()):
         raise UsageError(f"{run} is not empty and holds no run: choose another folder")
+    if settings.start:  # the checkpoint of a run to go on with has left it behind
+        recipe["start"] = {settings.start: file_sha256(best_weights(settings.start))}
     recipe["data"] |= {"train": len(data.train.labels), "val": len(data.val.labels)}
     manifest = {
         "status": "running",

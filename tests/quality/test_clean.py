@@ -403,6 +403,16 @@ def test_overwriting_deletes_nothing_but_the_clean_set(any_source: Path, tmp_pat
     assert (tmp_path / "out" / "runs" / "history.csv").is_file()
 
 
+def test_what_filter_itself_left_there_is_no_stranger(any_source: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    write(any_source, out, 1)
+    (out / "quality.parquet.begun").mkdir()
+    for name in ("quality.parquet", "audit.html", "quality.parquet.begun/measured"):
+        (out / name).write_bytes(b"of the former pictures")
+    write(any_source, out, 1, 2, settings="stricter", overwrite=True)
+    assert not (out / "audit.html").exists()
+
+
 def test_another_clean_set_is_replaced_only_on_request(any_source: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     write(any_source, out, 1)

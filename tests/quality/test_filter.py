@@ -272,6 +272,11 @@ def test_labels_are_judged_and_an_interrupted_run_goes_on(
     assert not begun.exists()
     monkeypatch.setattr(module, "out_of_fold", None)  # what was judged is not judged again
     assert filter_dataset(folders[1]).issues == results.issues
+    # Nor what was judged by a release that had fewer settings.
+    older = {key: value.replace(b'"start": "", ', b"") for key, value in second.schema.metadata.items()}
+    assert older != second.schema.metadata
+    pq.write_table(second.replace_schema_metadata(older), folders[1] / "quality.parquet")
+    assert filter_dataset(folders[1]).issues == results.issues
 
 
 def test_too_few_labels_are_a_note_and_no_error(folders: Path) -> None:

@@ -22,7 +22,7 @@ from fer_batch.quality.out_of_fold import (
     label_issue_scores,
     out_of_fold,
 )
-from fer_batch.settings import TrainRuntime, TrainSettings, build, merge
+from fer_batch.settings import TrainRuntime, TrainSettings, build
 from fer_batch.storage import read_json
 from fer_batch.training import loop
 from fer_batch.training.data import TrainingData
@@ -181,13 +181,14 @@ def test_a_label_that_a_model_was_never_shown_is_not_judged(
     assert np.isnan(judged.label_issue).sum() == 3
 
 
-def test_too_few_pictures_and_teachers_are_refused(made: Made, tmp_path: Path) -> None:
+def test_too_few_pictures_and_what_knows_them_are_refused(made: Made, tmp_path: Path) -> None:
     some, copies = slice(0, 40), np.zeros(40, np.int64)
     with pytest.raises(UsageError, match=r"38 labelled pictures, .* are too few for 2 folds"):
         out_of_fold(made.pixels[some], made.labels[some], copies, tmp_path)
-    taught = build(TrainSettings, merge({"width": 0.5}, {"teacher": ["default"]}))
-    with pytest.raises(UsageError, match="teacher is default: it may have seen"):
-        out_of_fold(made.pixels, made.labels, made.groups, tmp_path, recipe=taught)
+    for name, knows in (("teacher", ["default"]), ("start", "default")):
+        recipe = build(TrainSettings, {"width": 0.5, name: knows})
+        with pytest.raises(UsageError, match=f"{name} is default: it may have seen"):
+            out_of_fold(made.pixels, made.labels, made.groups, tmp_path, recipe=recipe)
     assert list(tmp_path.iterdir()) == []
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import shutil
 import signal
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +20,7 @@ from fer_batch.inference.classifier import Classifier
 from fer_batch.model.checkpoint import load_checkpoint
 from fer_batch.model.onnx_file import load_card
 from fer_batch.settings import TrainRuntime, TrainSettings, build, load_toml
-from fer_batch.storage import read_json
+from fer_batch.storage import file_sha256, read_json, write_json
 from fer_batch.training import loop, run_folder, train
 from fer_batch.training.augment import move
 from fer_batch.training.data import load_training_data
@@ -158,6 +159,18 @@ def test_other_settings_cannot_resume(dataset: Path, trained: Path) -> None:
         train(dataset, trained, build(TrainSettings, SHORT | {"epochs": 4}), runtime=CPU, resume=True)
 
 
+def test_a_run_of_an_earlier_release_goes_on(dataset: Path, trained: Path, tmp_path: Path) -> None:
+    run_folder = shutil.copytree(trained, tmp_path / "run")
+    manifest = read_json(run_folder / "manifest.json")
+    del manifest["settings"]["start"], manifest["settings"]["augment"]["framed"]
+    write_json(run_folder / "manifest.json", manifest)
+    assert train(dataset, run_folder, build(TrainSettings, SHORT), runtime=CPU, resume=True).epochs == 3
+    manifest["settings"]["of_later"] = 1
+    write_json(run_folder / "manifest.json", manifest)
+    with pytest.raises(UsageError, match=r"manifest\.json: there is no setting 'of_later'"):
+        train(dataset, run_folder, build(TrainSettings, SHORT), runtime=CPU, resume=True)
+
+
 def test_other_data_cannot_resume(trained: Path, tmp_path: Path) -> None:
     other = write_stripes(tmp_path, train=70)
     with pytest.raises(UsageError, match="other data"):
@@ -171,7 +184,7 @@ def test_a_folder_with_something_else_is_not_touched(dataset: Path, tmp_path: Pa
     assert (tmp_path / "thesis.tex").read_text() == "years of work"
 
 
-def test_without_votes_there_is_one_head_and_a_holdout_without_val(tmp_path: Path) -> None:
+def test_without_votes_there_is_one_head_and_a_holdout_without_val(trained: Path, tmp_path: Path) -> None:
     dataset = write_stripes(tmp_path, ferplus=False)
     (dataset / "val.parquet").unlink()
     settings = build(TrainSettings, SHORT | {"epochs": 2, "loss": {"class_weighting": True}})
@@ -181,6 +194,9 @@ def test_without_votes_there_is_one_head_and_a_holdout_without_val(tmp_path: Pat
     )
     assert set(result.figures) == {"fer2013"}
     assert result.figures["fer2013"]["n"] == 14
+    # Its head for votes that are not here stays behind.
+    begun = train(dataset, tmp_path / "next", replace(settings, epochs=1, start=str(trained)), runtime=CPU)
+    assert set(begun.figures) == {"fer2013"}
     assert told == [(f"epoch {epoch}/2", batch, 7) for epoch in (1, 2) for batch in range(1, 8)]
 
 
@@ -190,6 +206,20 @@ def test_a_holdout_without_rows_is_named(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"holdout is 0\.1: of the 4 labelled training pictures"):
         load_training_data(dataset, TrainSettings())
     assert len(load_training_data(dataset, TrainSettings(holdout=0.5)).val) == 2
+
+
+def test_a_holdout_is_the_same_with_every_seed_and_keeps_copies_together(tmp_path: Path) -> None:
+    write_stripes(tmp_path, train=40, held_out=0, ferplus=False)
+    header, *rows = (tmp_path / "fer2013.csv").read_text().splitlines()
+    thrice = tmp_path / "thrice.csv"
+    thrice.write_text("\n".join([header, *rows * 3]))
+    dataset = tmp_path / "thrice"
+    prepare(thrice, dataset)
+    (dataset / "val.parquet").unlink(missing_ok=True)
+    first, again = (load_training_data(dataset, TrainSettings(holdout=0.2, seed=seed)) for seed in (0, 1))
+    assert (len(first.train), len(first.val)) == (96, 24)
+    assert first.fingerprint == again.fingerprint
+    assert not set(first.val.sha256) & set(first.train.sha256)
 
 
 def test_one_picture_is_not_learned_from(tmp_path: Path) -> None:
@@ -253,17 +283,20 @@ def test_it_starts_from_the_best_epoch_of_another_run(dataset: Path, trained: Pa
     assert weights
     for name in weights:
         torch.testing.assert_close(then[name], first[name], rtol=0, atol=1e-6)
-    shutil.copy(result.run / "best.safetensors", before)
-    with pytest.raises(UsageError, match="was begun with other start"):
-        train(dataset, result.run, settings, runtime=CPU, resume=True)
+    digest = file_sha256(before / "best.safetensors")
+    assert read_json(result.run / "manifest.json")["start"] == {str(before): digest}
+    assert load_card(result.model).training["start"] == {str(before): digest}
+    shutil.rmtree(before)  # what is begun goes on without it
+    assert train(dataset, result.run, settings, runtime=CPU, resume=True).epochs == 1
 
 
 def test_what_cannot_be_started_from(dataset: Path, trained: Path, tmp_path: Path) -> None:
     nowhere = build(TrainSettings, SHORT | {"start": str(tmp_path)})
     with pytest.raises(ModelError, match=r"start: .* is no run folder with best\.safetensors"):
         train(dataset, tmp_path / "next", nowhere, runtime=CPU)
+    assert not (tmp_path / "next" / "manifest.json").exists()
     wider = build(TrainSettings, SHORT | {"width": 0.75, "start": str(trained)})
-    with pytest.raises(ModelError, match="another architecture, width or set of heads"):
+    with pytest.raises(ModelError, match="another architecture or width, or lacks a head"):
         train(dataset, tmp_path / "next", wider, runtime=CPU)
     # Neither is in the way of settings that can be.
     assert train(dataset, tmp_path / "next", build(TrainSettings, SHORT | {"epochs": 1}), runtime=CPU).epochs
