@@ -182,9 +182,13 @@ def _sample(
         )
 
 
+_TICK_S = 1e-3
+"""Matroska, WebM and FLV tell times in milliseconds: a frame may seem to be as much before its beat."""
+
+
 def _beat(time_s: float, fps: float) -> int:
     """The beat of a steady clock that a time belongs to: jitter of single frames does not add up."""
-    return math.floor(time_s * fps + SAME_TIME_S)
+    return math.floor((time_s + _TICK_S) * fps)
 
 
 def _decode_from(path: Path, start_s: float, report: DecodeReport) -> Generator[_Decoded, None, None]:

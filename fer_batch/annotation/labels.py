@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -27,22 +28,30 @@ class Labels:
     spans: dict[str, list[tuple[float, float, Emotion]]] = field(default_factory=dict)
     """By source: from, to (not included), in seconds, and the expression."""
     files: dict[str, Emotion] = field(default_factory=dict)
-    """By the picture's file name."""
+    """By the picture's file name, alone or behind its source's and a slash."""
 
-    def of(self, source: str, time_s: float | None, file: str | None) -> Emotion | None:
-        """The expression known for a frame, if any."""
+    def of(self, sources: Sequence[str], time_s: float | None, file: str | None) -> Emotion | None:
+        """The expression known for a frame, if any.
+
+        Args:
+            sources: the names that its source goes by.
+            time_s: of a video's frame.
+            file: of a picture. What is known of it in its source goes before what is known of any such name.
+        """
         if file is not None:
-            return self.files.get(file)
-        for start, end, emotion in self.spans.get(source, ()):
-            if time_s is not None and start <= time_s < end:
-                return emotion
-        return None
+            names = (*(f"{source}/{file}" for source in sources), file)
+            return next((self.files[name] for name in names if name in self.files), None)
+        spans = (span for source in sources for span in self.spans.get(source, ()))
+        return next(
+            (emotion for start, end, emotion in spans if time_s is not None and start <= time_s < end), None
+        )
 
 
 def read_labels(path: Path) -> Labels:
     """Read a CSV with the columns `source, start_s, end_s, emotion`, or `file, emotion`.
 
-    Sources are named as the tables name them; with or without the suffix of their file.
+    Sources are named as the tables name them; with or without the suffix of their file. Pictures go by
+    their file's name, or by their source's and that: `folder/name.png`.
 
     Raises:
         InputError: the file cannot be read.
@@ -69,7 +78,12 @@ def _add(labels: Labels, row: dict[str, str], place: str) -> None:
     try:
         emotion = Emotion.from_label(row["emotion"] or "")
         if "file" in row:
-            labels.files[row["file"]] = emotion
+            if labels.files.setdefault(row["file"], emotion) != emotion:
+                before = labels.files[row["file"]].label
+                raise ValueError(
+                    f"{row['file']} was {before} in a line before; "
+                    "name it folder/file where several folders have it"
+                )
         else:
             start, end = float(row["start_s"]), float(row["end_s"])
             labels.spans.setdefault(row["source"], []).append((start, end, emotion))
@@ -104,5 +118,5 @@ def count_agreement(source: Source, folder: Path, labels: Labels) -> NDArray[np.
 def _known(
     labels: Labels, names: tuple[str, ...], row: dict[str, Any], otherwise: Emotion | None
 ) -> Emotion | None:
-    found = (labels.of(name, row["time_s"], row.get("file")) for name in names)
-    return next((emotion for emotion in found if emotion is not None), otherwise)
+    found = labels.of(names, row["time_s"], row.get("file"))
+    return otherwise if found is None else found

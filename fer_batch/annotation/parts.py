@@ -6,6 +6,7 @@ behind it. Final tables are made of the parts, so that a run that was stopped en
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -120,6 +121,16 @@ class Parts:
     def _tables(self, name: str) -> Iterator[pa.Table]:
         for number in range(self._count):
             yield pq.read_table(self._folder / f"{number:06d}.{name}.parquet")
+
+
+def discard_parts(folder: Path) -> None:
+    """Remove the parts of a source whose results are written.
+
+    The last goes first: where this is stopped, those that are left are the beginning, to go on behind.
+    """
+    for state in sorted(folder.glob("*.json"), reverse=True):
+        state.unlink()
+    shutil.rmtree(folder)
 
 
 def _frame_table(frames: list[AnnotatedFrame]) -> pa.Table:

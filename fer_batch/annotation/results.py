@@ -23,6 +23,12 @@ _WRITTEN = frozenset(
 """What may lie in a folder of results. It goes when the source is done again."""
 
 
+UNFINISHED = frozenset({".begun", ".partial"})
+"""How folders end in which work is under way."""
+CONFUSION = "confusion_matrix"
+"""The name, less its suffix, of the picture over all sources."""
+
+
 def manifest_of(folder: Path) -> Path:
     """The file that says what a folder's results are, and what they were made from."""
     return folder / "manifest.json"
@@ -41,6 +47,22 @@ def read_manifest(folder: Path) -> dict[str, Any] | None:
     except (InputError, KeyError, TypeError):
         return None
     return manifest if whole else None
+
+
+def is_result(path: Path, out: Path) -> bool:
+    """Whether a file or folder is the results' folder, or something that `annotate` wrote into it.
+
+    Args:
+        path: a real path.
+        out: the results' folder, a real path, too; it may hold more than results.
+    """
+    if path == out or (path.parent == out and path.stem == CONFUSION):
+        return True
+    return path.is_relative_to(out) and any(
+        folder.suffix in UNFINISHED or read_manifest(folder) is not None
+        for folder in (path, *path.parents)
+        if folder != out and folder.is_relative_to(out)
+    )
 
 
 def strangers(folder: Path) -> list[str]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import logging
 import os
-import shutil
 import time
 import traceback
 from collections.abc import Sequence
@@ -19,8 +18,16 @@ import pyarrow as pa
 import pyarrow.csv
 
 from fer_batch.annotation.labels import Labels, count_agreement, read_labels
+from fer_batch.annotation.parts import discard_parts
 from fer_batch.annotation.pipeline import run_stages
-from fer_batch.annotation.results import has_tables, manifest_of, read_manifest, strangers
+from fer_batch.annotation.results import (
+    CONFUSION,
+    UNFINISHED,
+    has_tables,
+    manifest_of,
+    read_manifest,
+    strangers,
+)
 from fer_batch.annotation.sources import Source, find_sources
 from fer_batch.annotation.write import Totals
 from fer_batch.emotions import LABELS
@@ -45,10 +52,7 @@ from fer_batch.storage import (
     write_json,
 )
 
-_UNFINISHED = {".begun", ".partial"}
-"""How folders end in which work is under way."""
-
-RESULTS_VERSION = 4
+RESULTS_VERSION = 5
 """Raised when the same input would give other results, so that finished sources are done again."""
 
 _log = logging.getLogger(__name__)
@@ -192,7 +196,7 @@ def annotate(
         return AnnotateResult(out, due, rows)
     from fer_batch.figures.confusion import write_confusion  # few runs draw, and each worker would wait
 
-    write_confusion(agreement, out / "confusion_matrix", "faces of known expression")
+    write_confusion(agreement, out / CONFUSION, "faces of known expression")
     return AnnotateResult(out, due, rows, agreement)
 
 
@@ -213,7 +217,7 @@ def _do(jobs: Sequence[_Job], workers: int, progress: Progress) -> dict[str, dic
     for number, outcome in enumerate(outcomes, 1):
         failure = outcome.result
         if isinstance(failure, WorkerDied):
-            failure = _record_failure(outcome.item, failure.reason, "")
+            failure = _record_failure(outcome.item, f"{failure.reason}; --retry goes on where it was", "")
         if failure is not None:
             failed[outcome.item.source.name] = failure
         if workers > 1:
@@ -300,7 +304,7 @@ class _Work:
                 job.source, folder, job.settings, detector, classifier, threads=self.threads, told=told
             )
             _write_manifest(folder, job, _summary(job, totals, problems), time.monotonic() - started)
-            shutil.rmtree(folder / "parts")
+            discard_parts(folder / "parts")
 
 
 def _summary(job: _Job, totals: Totals, problems: list[str]) -> dict[str, Any]:
@@ -373,7 +377,7 @@ def _write_summary(out: Path, failed: dict[str, dict[str, Any]]) -> None:
     folders = [
         path.parent
         for path in sorted(out.rglob("manifest.json"))
-        if not _UNFINISHED & {parent.suffix for parent in path.relative_to(out).parents}
+        if not UNFINISHED & {parent.suffix for parent in path.relative_to(out).parents}
     ]
     rows = [_row(manifest["summary"]) for folder in folders if (manifest := read_manifest(folder))]
     table = pa.Table.from_pylist([failed.get(row["source"], row) for row in rows], schema(SUMMARY_COLUMNS))

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Literal, NoReturn
 
-from fer_batch.annotation.results import read_manifest, strangers
+from fer_batch.annotation.results import is_result, read_manifest, strangers
 from fer_batch.emotions import Emotion
 from fer_batch.errors import SourceOpenError, UsageError
 from fer_batch.storage import PICTURE_SUFFIXES, readable, real_path
@@ -132,8 +132,9 @@ def find_sources(named: Sequence[str | Path], *, out: Path) -> list[Source]:
 
     Args:
         named: paths or patterns, as on the command line.
-        out: the results' folder, which is left out where it lies inside a named one. Sources keep the
-            folders that they have there, and take none that is another's.
+        out: the results' folder, which is left out where it lies inside a named one; so are results where
+            a pattern reaches into it. Sources keep the folders that they have there, and take none that is
+            another's.
 
     Raises:
         SourceOpenError: a path does not exist or a pattern matches nothing.
@@ -141,7 +142,7 @@ def find_sources(named: Sequence[str | Path], *, out: Path) -> list[Source]:
     """
     left_out = real_path(out)
     found: dict[Path, Source] = {}
-    for path in _expand(named):
+    for path in _expand(named, left_out):
         for source in _sources_at(path, left_out):
             found.setdefault(real_path(source.path), source)
     if not found:
@@ -150,7 +151,7 @@ def find_sources(named: Sequence[str | Path], *, out: Path) -> list[Source]:
     return _tell_apart(list(found.values()), out)
 
 
-def _expand(named: Sequence[str | Path]) -> Iterator[Path]:
+def _expand(named: Sequence[str | Path], left_out: Path) -> Iterator[Path]:
     for name in named:
         if not str(name):
             raise UsageError("a source is named by an empty text: write `.` for the folder you are in")
@@ -165,7 +166,10 @@ def _expand(named: Sequence[str | Path]) -> Iterator[Path]:
         matches = sorted(glob.glob(str(name), recursive=True), key=natural_key)  # noqa: PTH207 - absolute patterns too
         if not matches:
             raise SourceOpenError(f"{readable(name)} does not exist")
-        yield from (match for match in map(Path, matches) if match.is_dir() or _kind(match.name))
+        for match in map(Path, matches):
+            fit = match.is_dir() or _kind(match.name)
+            if fit and not is_result(real_path(match), left_out):
+                yield match
 
 
 def _sources_at(path: Path, left_out: Path) -> Iterator[Source]:
@@ -184,7 +188,7 @@ def _sources_in(root: Path, left_out: Path) -> Iterator[Source]:
     for folder, folders, files in os.walk(root, onerror=unlisted.append, followlinks=True):
         here = Path(folder)
         real = real_path(here)
-        if real in seen or real == left_out:
+        if real in seen or is_result(real, left_out):
             folders.clear()
             continue
         seen.add(real)
@@ -222,17 +226,40 @@ def _tell_apart(sources: list[Source], out: Path) -> list[Source]:
     """Give every source whose name another one has too a short hash of its path.
 
     Names are compared without case, and with accents composed, since some file systems do. A source is
-    also renamed when its results would lie in the folder of another's, or where something else lies.
+    also renamed when its results would lie in the folder of another's, or where something else lies. A
+    name that it has results under stays its own, whatever comes or goes beside it.
     """
+    sources = [replace(source, name=_outside_results(source.name, out)) for source in sources]
     names = [unicodedata.normalize("NFC", source.name.casefold()) for source in sources]
     counts = Counter(names)
     parents = {str(parent) for name in names for parent in PurePosixPath(name).parents}
-    return [
-        source
-        if name not in parents and _may_have(out / source.name, source, alone=counts[name] == 1)
-        else replace(source, name=f"{source.name}-{_short_hash(str(real_path(source.path)))}")
-        for source, name in zip(sources, names, strict=True)
-    ]
+    apart = []
+    for source, name in zip(sources, names, strict=True):
+        other = replace(source, name=f"{source.name}-{_short_hash(str(real_path(source.path)))}")
+        if name in parents:
+            fits = _has(out / source.name, source)
+        else:
+            fits = _may_have(out / source.name, source, alone=counts[name] == 1)
+        apart.append(source if fits and not _has(out / other.name, source) else other)
+    return apart
+
+
+def _outside_results(name: str, out: Path) -> str:
+    """The name with a short hash in any part of it that names a folder of results, which holds no others."""
+    folders: list[str] = []
+    *parents, last = name.split("/")
+    for part in parents:
+        is_results = read_manifest(out.joinpath(*folders, part)) is not None
+        folders.append(f"{part}-{_short_hash(f'{part}/')}" if is_results else part)
+    return "/".join([*folders, last])
+
+
+def _has(folder: Path, source: Source) -> bool:
+    """Whether a folder holds results of a source, as far as its path tells."""
+    manifest = read_manifest(folder)
+    return manifest is not None and manifest["made_from"]["source"]["path"] == readable(
+        real_path(source.path)
+    )
 
 
 def _may_have(folder: Path, source: Source, *, alone: bool) -> bool:

@@ -47,8 +47,8 @@ def mark(
 
     Args:
         frames: in order; those of videos have times. Closed at the end.
-        settings: masks, and how many frames are searched; besides, the first of each scene is, and the first
-            after a gap that no track outlives.
+        settings: masks, and how many frames are searched; besides, every picture is, the first frame of each
+            scene, and any before which, or behind which, a track would end unseen.
         resume: what is known of the frames before them.
     """
     with closing(frames):
@@ -60,6 +60,7 @@ def _marked(
 ) -> Iterator[MarkedFrame]:
     number, before = (resume.number, resume.thumbnail) if resume else (0, None)
     last_s = resume.position.time_s if resume else None
+    searched_s = resume.tracker["searched_s"] if resume and resume.tracker else 0.0
     for frame in frames:
         seen, picture = before, frame.picture
         if picture is not None and settings.privacy.masks:
@@ -72,8 +73,13 @@ def _marked(
             seen = thumbnail(picture)
         cut = before is not None and seen is not None and is_cut(before, seen)
         gap_s = 0.0 if frame.time_s is None or last_s is None else frame.time_s - last_s
-        lost = cut or gap_s > settings.tracking.max_gap_s
-        yield MarkedFrame(frame, number, cut, lost or number % settings.detection.every == 0, seen)
+        # Tracks alone fill a frame that is not searched. A picture has none, nor has a scene's first frame;
+        # and all would have ended by the next frame where the last search was too long ago.
+        search = cut or number % settings.detection.every == 0 or frame.time_s is None
+        if frame.time_s is not None:
+            search = search or frame.time_s - searched_s + gap_s > settings.tracking.max_gap_s
+            searched_s = frame.time_s if search and picture is not None else searched_s
+        yield MarkedFrame(frame, number, cut, search, seen)
         before, number, last_s = seen, number + 1, frame.time_s
 
 

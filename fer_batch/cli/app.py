@@ -52,6 +52,9 @@ app.command()(annotate)
 app.add_typer(model_app, name="model")
 
 
+_INTERRUPTED = "fer-batch: interrupted; the same command goes on (train: with --resume), or begins again"
+
+
 def main() -> None:
     """Run the command line and leave with the exit code that the design gives each outcome."""
     try:
@@ -68,5 +71,5 @@ def main() -> None:
         sys.exit(UsageError.exit_code)
     except SystemExit as done:  # Typer turns Ctrl-C into this, and says nothing
         if done.code == EXIT_INTERRUPTED:
-            typer.echo("fer-batch: interrupted; the same command goes on, or begins again", err=True)
+            typer.echo(_INTERRUPTED, err=True)
         raise

@@ -41,7 +41,8 @@ def run_local(
 
     With one worker the items are done here, in order. With more, `work` and the items are sent to
     spawned processes; one that dies takes its own item along and no other, and is replaced. They end with
-    this process, however that ends.
+    this process, however that ends, and at once where the rest of the results is no longer wanted: an
+    item raised, or whoever asked was interrupted.
 
     Args:
         work: picklable where `workers` > 1; what it raises is raised here.
@@ -56,9 +57,10 @@ def run_local(
             yield Outcome(item, work(item))
         return
     workers = min(workers, len(items))
+    every = [_Slot() for _ in range(workers)]
     slots: SimpleQueue[_Slot] = SimpleQueue()
-    for _ in range(workers):
-        slots.put(_Slot())
+    for slot in every:
+        slots.put(slot)
 
     def in_a_slot(item: Item) -> Outcome[Item, Result]:
         slot = slots.get()
@@ -71,10 +73,15 @@ def run_local(
     try:
         for future in as_completed([threads.submit(in_a_slot, item) for item in items]):
             yield future.result()
+    except BaseException:
+        threads.shutdown(wait=False, cancel_futures=True)
+        for slot in every:
+            slot.stop()
+        raise
     finally:
-        threads.shutdown(cancel_futures=True)
-        for _ in range(workers):
-            slots.get().close()
+        threads.shutdown()
+        for slot in every:
+            slot.close()
 
 
 class _Slot:
@@ -82,14 +89,31 @@ class _Slot:
 
     def __init__(self) -> None:
         self._pool: ProcessPoolExecutor | None = None
+        self._pid = 0
+        self._stopped = False
 
     def run(self, work: Callable[[Item], Result], item: Item) -> Result | WorkerDied:
-        self._pool = self._pool or _spawn()
+        if self._pool is None:
+            self._pool, self._pid = _spawn()
         try:
-            return self._pool.submit(work, item).result()
+            result = self._pool.submit(work, item)
+            if self._stopped:  # while the process started
+                self._terminate()
+            return result.result()
         except BrokenProcessPool:
             self.close()
             return WorkerDied()
+
+    def stop(self) -> None:
+        """End the process now, whatever it does; called by another thread than `run`."""
+        self._stopped = True
+        self._terminate()
+
+    def _terminate(self) -> None:
+        # By the list of children: a process that is gone may have left its number to a stranger.
+        for process in multiprocessing.active_children():
+            if process.pid == self._pid:
+                process.terminate()
 
     def close(self) -> None:
         if self._pool is not None:
@@ -97,19 +121,19 @@ class _Slot:
         self._pool = None
 
 
-def _spawn() -> ProcessPoolExecutor:
+def _spawn() -> tuple[ProcessPoolExecutor, int]:
+    """A pool of one process, and its number."""
     # Forking a process that has threads may deadlock in the child.
     context = multiprocessing.get_context("spawn")
     pool = ProcessPoolExecutor(1, mp_context=context, initializer=_end_with_parent)
     try:
-        pool.submit(os.getpid).result()
+        return pool, pool.submit(os.getpid).result()
     except BrokenProcessPool:
         pool.shutdown()
         raise UsageError(
             "no worker process starts: a script that asks for workers must be a file, and make its calls "
             'under `if __name__ == "__main__":`, since each worker reads it again; or take one worker'
         ) from None
-    return pool
 
 
 def _end_with_parent() -> None:

@@ -137,6 +137,32 @@ def test_searching_some_frames_leaves_faces_in_all(
     assert len(found["frame"]) == 30
 
 
+def test_however_few_frames_are_searched_tracks_go_on(tmp_path: Path) -> None:
+    video = encode(tmp_path / "slow.mp4", moving_face(40), fps=5)
+    rarely = AnnotateSettings(detection=DetectionSettings(every=1000))
+    annotate([video], tmp_path / "out", rarely)
+    faces = pq.read_table(tmp_path / "out" / "slow" / "faces.parquet").to_pydict()
+    assert faces["frame"] == list(range(40))  # eight seconds, of which a track outlives two
+    assert len(set(faces["track"])) == 1
+    searched = [score is not None for score in faces["detection_score"]]
+    assert 4 <= sum(searched) <= 5
+
+
+def test_every_picture_is_searched(tmp_path: Path) -> None:
+    (tmp_path / "set").mkdir()
+    for number in range(4):
+        picture = cv2.cvtColor(portrait(), cv2.COLOR_RGB2BGR)
+        cv2.imwrite(str(tmp_path / "set" / f"{number}.png"), picture)
+    hidden = AnnotateSettings(
+        detection=DetectionSettings(every=3), overlay=True, privacy=PrivacySettings(blur=True)
+    )
+    annotate([tmp_path / "set"], tmp_path / "out", hidden)
+    faces = pq.read_table(tmp_path / "out" / "set" / "faces.parquet").to_pydict()
+    assert faces["frame"] == [0, 1, 2, 3]
+    first, *others = (path.read_bytes() for path in sorted((tmp_path / "out" / "set" / "overlay").iterdir()))
+    assert others == [first] * 3
+
+
 def test_only_the_seconds_that_are_wanted(footage: Path, tmp_path: Path) -> None:
     span = AnnotateSettings(sampling=SamplingSettings(start_s=0.4, end_s=0.8))
     annotate([footage / "visit.mp4"], tmp_path, span)

@@ -361,6 +361,10 @@ def uneven(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return encode(path, moving_face(24, 64, 48), times=UNEVEN, options=OPEN)
 
 
+def beat(time_s: float, fps: float) -> int:
+    return math.floor((time_s + 0.001) * fps)  # as late as a clock of milliseconds may be
+
+
 @settings(max_examples=60, deadline=None)
 @given(
     every=st.integers(1, 5),
@@ -374,7 +378,7 @@ def test_what_is_sampled(uneven: Path, every: int, fps: float, start: int, lengt
     wanted: list[tuple[int, float]] = []
     for index, time in enumerate(within):
         # One frame at most in every beat of the clock.
-        free = not wanted or not fps or math.floor(time * fps) > math.floor(wanted[-1][1] * fps)
+        free = not wanted or not fps or beat(time, fps) > beat(wanted[-1][1], fps)
         if index % every == 0 and free:
             wanted.append((index, time))
     sampling = SamplingSettings(every=every, fps=fps, start_s=start_s, end_s=end_s)
@@ -383,6 +387,16 @@ def test_what_is_sampled(uneven: Path, every: int, fps: float, start: int, lengt
             read(uneven, sampling)
         return
     assert [(frame.index, frame.time_s) for frame in read(uneven, sampling)[0]] == wanted
+
+
+@pytest.mark.parametrize("suffix", ["mp4", "mkv", "ts"])
+@pytest.mark.parametrize(("rate", "fps", "taken"), [(30, 30, 60), (30, 60, 60), (24, 24, 60), (60, 30, 30)])
+def test_no_frame_is_lost_to_the_roundness_of_a_clock(
+    tmp_path: Path, suffix: str, rate: int, fps: float, taken: int
+) -> None:
+    path = encode(tmp_path / f"a.{suffix}", moving_face(60, 64, 48), fps=rate)
+    frames, _ = read(path, SamplingSettings(fps=fps))
+    assert [frame.index for frame in frames] == list(range(0, 60, 60 // taken))
 
 
 @pytest.mark.parametrize("suffix", ["mp4", "ts", "avi"])

@@ -58,6 +58,41 @@ def test_no_results_lie_inside_anothers(tmp_path: Path) -> None:
     assert found[1] == "a/b"
 
 
+def finish(root: Path, *sources: str) -> None:
+    """Have results of what these names stand for."""
+    for source in find_sources([root / "s"], out=root / "out"):
+        if source.name in sources:
+            folder = root / "out" / source.name
+            folder.mkdir(parents=True)
+            made_from = {"source": source.identity()}
+            manifest = {"made_from": made_from, "summary": {"source": source.name}}
+            (folder / "manifest.json").write_text(json.dumps(manifest))
+
+
+def test_whoever_has_results_keeps_the_name_when_others_go(tmp_path: Path) -> None:
+    touch(tmp_path, "s/x.mp4", "s/x.mov")
+    both = names(tmp_path, "s")
+    finish(tmp_path, *both)
+    (tmp_path / "s" / "x.mov").unlink()
+    (kept,) = names(tmp_path, "s")
+    assert kept in both
+    assert kept.startswith("x-")
+
+
+def test_whoever_has_results_keeps_the_name_when_a_folder_of_it_comes(tmp_path: Path) -> None:
+    touch(tmp_path, "s/a.mp4")
+    finish(tmp_path, "a")
+    touch(tmp_path, "s/a/b.mp4", "s/a/c/d.mp4")
+    found = names(tmp_path, "s")
+    beside = found[1].split("/")[0]
+    assert found == ["a", f"{beside}/b", f"{beside}/c/d"]
+    assert beside.startswith("a-")
+    finish(tmp_path, *found[1:])
+    assert names(tmp_path, "s") == found
+    (tmp_path / "s" / "a.mp4").unlink()  # its results stay, and stay whole
+    assert names(tmp_path, "s") == found[1:]
+
+
 def test_the_same_file_named_twice_is_done_once(tmp_path: Path) -> None:
     touch(tmp_path, "s/a.mp4")
     assert names(tmp_path, "s", "s/a.mp4") == ["a"]
@@ -155,6 +190,22 @@ def test_results_inside_a_source_are_not_read_again(tmp_path: Path) -> None:
     assert [source.name for source in found] == ["a"]
     with pytest.raises(UsageError, match=r"no video and no picture in .*s, the results' folder .*s left out"):
         find_sources([tmp_path / "s"], out=tmp_path / "s")
+
+
+@pytest.mark.parametrize("pattern", ["**", "**/*.mp4", "*/*/*", "out/*/*"])
+def test_no_pattern_reaches_results(tmp_path: Path, pattern: str) -> None:
+    touch(tmp_path, "s/a.mp4", "s/b/c.mp4")
+    finish(tmp_path, "a", "b/c")
+    out = (tmp_path / "out").rename(tmp_path / "s" / "out")
+    touch(
+        out, "a/overlay.mp4", "b/c/overlay/1.png", "d.begun/overlay.mp4", "confusion_matrix.png", "b/own.mp4"
+    )
+    found = find_sources([tmp_path / "s" / pattern, tmp_path / "s"], out=out)
+    assert {source.path for source in found} == {
+        tmp_path / "s" / "a.mp4",
+        tmp_path / "s" / "b" / "c.mp4",
+        out / "b" / "own.mp4",  # which annotate did not write
+    }
 
 
 def test_hidden_files_are_passed_over(tmp_path: Path) -> None:

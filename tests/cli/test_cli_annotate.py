@@ -69,7 +69,9 @@ def test_ctrl_c_ends_with_130_one_line_and_what_was_finished(footage: Path, tmp_
         (tmp_path / "b.begun" / "parts" / "000000.json").exists, *arguments, by=signal.SIGINT
     )
     assert code == 130
-    assert stderr == "fer-batch: interrupted; the same command goes on, or begins again\n"
+    assert (
+        stderr == "fer-batch: interrupted; the same command goes on (train: with --resume), or begins again\n"
+    )
     assert (tmp_path / "a" / "manifest.json").is_file()
     assert not (tmp_path / "b").exists()
     assert pq.read_metadata(tmp_path / "b.begun" / "parts" / "000000.frames.parquet").num_rows == 1024

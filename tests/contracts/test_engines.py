@@ -44,6 +44,14 @@ def refuse(item: int) -> int:
     raise ValueError(f"item {item} is refused")
 
 
+def refuse_while_another_sleeps(item: Path) -> None:
+    try:
+        item.mkdir()
+    except FileExistsError:
+        raise ValueError("refused, while another sleeps") from None
+    time.sleep(10 * _PATIENCE_S)
+
+
 @pytest.mark.parametrize("workers", [1, 2])
 def test_every_item_has_one_outcome(workers: int) -> None:
     outcomes = list(run_local(double, [1, 2, 3, 4], workers))
@@ -54,6 +62,12 @@ def test_every_item_has_one_outcome(workers: int) -> None:
 def test_what_the_work_raises_is_raised(workers: int) -> None:
     with pytest.raises(ValueError, match="is refused"):
         list(run_local(refuse, [1, 2], workers))
+
+
+def test_what_one_raises_is_not_kept_waiting_by_the_others(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="refused, while another sleeps"):
+        list(run_local(refuse_while_another_sleeps, [tmp_path / "a", tmp_path / "a", tmp_path / "b"], 2))
+    assert not (tmp_path / "b").exists()
 
 
 @pytest.mark.parametrize("workers", [1, 2])
@@ -72,7 +86,7 @@ def test_a_dead_worker_takes_its_own_item_along_and_no_other() -> None:
 
 
 @pytest.mark.skipif(not Path("/proc/self").exists(), reason="processes are looked up in /proc")
-@pytest.mark.parametrize("by", [signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize("by", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_workers_end_with_the_process_that_started_them(tmp_path: Path, by: signal.Signals) -> None:
     script, seen = tmp_path / "script.py", tmp_path / "seen"
     script.write_text(_SCRIPT + 'if __name__ == "__main__":\n    main()\n')
