@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from fer_batch.annotation.sources import Source
 from fer_batch.emotions import LABELS, Emotion
 from fer_batch.errors import DatasetFormatError, InputError
+from fer_batch.storage import real_path
 
 _SPANS = ["source", "start_s", "end_s", "emotion"]
 _FILES = ["file", "emotion"]
@@ -28,7 +29,7 @@ class Labels:
     spans: dict[str, list[tuple[float, float, Emotion]]] = field(default_factory=dict)
     """By source: from, to (not included), in seconds, and the expression."""
     files: dict[str, Emotion] = field(default_factory=dict)
-    """By the picture's file name, alone or behind its source's and a slash."""
+    """By the picture's file name, alone or behind its folder's and a slash."""
 
     def of(self, sources: Sequence[str], time_s: float | None, file: str | None) -> Emotion | None:
         """The expression known for a frame, if any.
@@ -51,7 +52,7 @@ def read_labels(path: Path) -> Labels:
     """Read a CSV with the columns `source, start_s, end_s, emotion`, or `file, emotion`.
 
     Sources are named as the tables name them; with or without the suffix of their file. Pictures go by
-    their file's name, or by their source's and that: `folder/name.png`.
+    their file's name, or by their folder's and that: `folder/name.png`.
 
     Raises:
         InputError: the file cannot be read.
@@ -103,6 +104,8 @@ def count_agreement(source: Source, folder: Path, labels: Labels) -> NDArray[np.
     folder_emotion = source.folder_emotion if pictures else None
     columns = ["time_s", "emotion", *(["file"] if pictures else [])]
     names = (source.name, f"{source.name}{source.path.suffix}", source.path.name)
+    if source.kind == "image":  # named by itself, it is a source of its own
+        names = (*names, real_path(source.path.parent).name)
     matrix = np.zeros((len(LABELS), len(LABELS)), np.int64)
     if folder_emotion is None and not labels.files and not labels.spans:
         return matrix

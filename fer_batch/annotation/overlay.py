@@ -92,21 +92,24 @@ class _Row:
     frame: int
     time_s: float | None
     faces: tuple[DrawnFace, ...]
+    seen: tuple[bool, ...]
+    """Of each face, whether it was found there: where nobody searched, it is only expected."""
 
 
 def _rows(frames: pq.ParquetFile, faces: pq.ParquetFile) -> Iterator[_Row]:
     """Every row of `frames` with its faces, a few in memory at a time."""
     place = ("frame", "track", "x", "y", "width", "height")
-    wanted = (*place, "emotion", *LABELS, "smoothed_emotion", *SMOOTHED)
+    wanted = (*place, "detection_score", "emotion", *LABELS, "smoothed_emotion", *SMOOTHED)
     there = set(faces.schema_arrow.names)
     by_frame = groupby(_read(faces, [name for name in wanted if name in there]), key=itemgetter("frame"))
     following = next(by_frame, None)
     for row in _read(frames, ["frame", "time_s"]):
-        found: tuple[DrawnFace, ...] = ()
+        found: list[dict[str, Any]] = []
         if following is not None and following[0] == row["frame"]:
-            found = tuple(map(_drawn_face, following[1]))
+            found = list(following[1])
             following = next(by_frame, None)
-        yield _Row(row["frame"], row["time_s"], found)
+        seen = tuple(face["detection_score"] is not None for face in found)
+        yield _Row(row["frame"], row["time_s"], tuple(map(_drawn_face, found)), seen)
 
 
 def _drawn_face(row: Mapping[str, Any]) -> DrawnFace:
@@ -132,15 +135,21 @@ def _with_heads(
     """The rows, and the heads that nobody may recognise in each."""
     if not settings.privacy.blur:
         return ((row, []) for row in rows)
-    if source.kind != "video":
+    if source.kind != "video" or settings.faces_only:
         return ((row, [whole_head(face.box) for face in row.faces]) for row in rows)
     shown, read_ahead = tee(rows)
-    seen = (
-        (cast(float, row.time_s), {cast(int, face.track): face.box for face in row.faces})
+    sights = (
+        (
+            cast(float, row.time_s),
+            {cast(int, face.track): face.box for face, seen in zip(row.faces, row.seen, strict=True) if seen},
+        )
         for row in read_ahead
     )
-    hidden = heads(seen, settings.tracking.max_gap_s, settings.detection.every)
-    return zip(shown, hidden, strict=True)
+    hidden = heads(sights, settings.tracking.max_gap_s, settings.detection.every)
+    return (
+        (row, [*boxes, *(whole_head(face.box) for face in row.faces)])
+        for row, boxes in zip(shown, hidden, strict=True)
+    )
 
 
 def _beside(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import heapq
 import math
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ from av.audio.resampler import AudioResampler
 from av.container import InputContainer, OutputContainer
 from av.error import FFmpegError
 
-from fer_batch.annotation.clock import SET_BACK_S, may_be_joined, time_base
+from fer_batch.annotation.clock import SET_BACK_S, Clock, may_be_joined, time_base
 from fer_batch.annotation.decode import moving_pictures
 from fer_batch.settings import SamplingSettings
 
@@ -69,6 +70,8 @@ class _Sound:
     sampling: SamplingSettings
     pictures_s: Fraction
     """When the pictures start, by the clock of the file."""
+    joints: tuple[tuple[Fraction, Fraction], ...]
+    """When that clock was set anew for the pictures, in the order of the file: from when, and to when."""
 
     @classmethod
     def of(cls, container: InputContainer, sampling: SamplingSettings) -> _Sound:
@@ -81,7 +84,8 @@ class _Sound:
         stream = cast(av.AudioStream | None, container.streams.best("audio", pictures))
         if pictures is None or stream is None or stream.codec_context is None or not stream.time_base:
             raise ValueError("there is no sound")
-        return cls(container, stream, sampling, (pictures.start_time or 0) * time_base(pictures))
+        pictures_s = (pictures.start_time or 0) * time_base(pictures)
+        return cls(container, stream, sampling, pictures_s, _joints(container.name))
 
     def packets(self) -> Iterator[av.Packet[av.AudioStream]]:
         """The wanted packets, with times since the cut's start, as far as the file can be read."""
@@ -92,15 +96,21 @@ class _Sound:
         if cut_s and not may_be_joined(self.container):
             with suppress(FFmpegError):  # then it is read from the beginning, which is as right
                 self.container.seek(start - lead_in, stream=self.stream)
-        following = -math.inf
+        joints = deque((self._ticks(before), self._ticks(after)) for before, after in self.joints)
+        following, last = -math.inf, None
         with suppress(FFmpegError, OSError):
             for packet in self.container.demux(self.stream):
                 stated = packet.pts if packet.pts is not None else packet.dts
                 if stated is None or packet.is_corrupt:
                     continue
-                time = stated - start
+                # Where recordings were joined, the next one's sound goes where its pictures do.
+                while joints and _is_behind(stated, last, *joints[0], set_back):
+                    before, after = joints.popleft()
+                    start += after - before
+                if joints and joints[0][0] + set_back // 2 < stated < joints[0][1]:
+                    continue  # its clock ran on where the pictures' did not: there is nothing to hear it with
+                time, last = stated - start, stated
                 if time < following - set_back:
-                    # Recordings were joined: the next one's sound follows, as its pictures do.
                     start, time = stated - int(following), int(following)
                 following = time + (packet.duration or 0)
                 if end_s and time >= length:
@@ -111,6 +121,33 @@ class _Sound:
 
     def _ticks(self, seconds: Fraction) -> int:
         return round(seconds / cast(Fraction, self.stream.time_base))
+
+
+def _is_behind(stated: int, last: int | None, before: int, after: int, set_back: int) -> bool:
+    """Whether a time of the sound, which followed `last`, is of the clock as it was set anew."""
+    if after > before:
+        return (
+            stated >= after - set_back // 2
+        )  # what the two sides have in common does not rise, and is left out
+    return last is not None and stated < last - set_back
+
+
+def _joints(path: str) -> tuple[tuple[Fraction, Fraction], ...]:
+    """When the clock of a file's pictures was set anew, from when and to when, in its own seconds."""
+    joints: list[tuple[Fraction, Fraction]] = []
+    with av.open(path, metadata_errors="replace") as container:
+        pictures = moving_pictures(container)
+        if pictures is None or not may_be_joined(container):
+            return ()
+        clock, base, following = Clock(container, pictures), time_base(pictures), None
+        with suppress(FFmpegError, OSError):
+            for packet in container.demux(pictures):
+                if packet.dts is None:
+                    continue
+                if following is not None and clock.leaps(float((packet.dts - following) * base)):
+                    joints.append((following * base, packet.dts * base))
+                following = packet.dts + (packet.duration or 0)
+    return tuple(joints)
 
 
 _Take: TypeAlias = Callable[[_Sound, OutputContainer], Iterator[av.Packet]]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass, replace
-from itertools import chain, islice
+from itertools import chain, islice, tee, zip_longest
 from typing import TypeVar
 
 import numpy as np
@@ -59,9 +59,9 @@ def _marked(
     frames: Iterable[Frame], settings: AnnotateSettings, resume: Resume | None
 ) -> Iterator[MarkedFrame]:
     number, before = (resume.number, resume.thumbnail) if resume else (0, None)
-    last_s = resume.position.time_s if resume else None
     searched_s = resume.tracker["searched_s"] if resume and resume.tracker else 0.0
-    for frame in frames:
+    shown, coming = tee(frames)
+    for frame, following in zip_longest(shown, islice(coming, 1, None)):
         seen, picture = before, frame.picture
         if picture is not None and settings.privacy.masks:
             image = picture.rgb()
@@ -72,15 +72,15 @@ def _marked(
         if picture is not None and frame.time_s is not None:
             seen = thumbnail(picture)
         cut = before is not None and seen is not None and is_cut(before, seen)
-        gap_s = 0.0 if frame.time_s is None or last_s is None else frame.time_s - last_s
         # Tracks alone fill a frame that is not searched. A picture has none, nor has a scene's first frame;
         # and all would have ended by the next frame where the last search was too long ago.
         search = cut or number % settings.detection.every == 0 or frame.time_s is None
         if frame.time_s is not None:
-            search = search or frame.time_s - searched_s + gap_s > settings.tracking.max_gap_s
+            next_s = frame.time_s if following is None or following.time_s is None else following.time_s
+            search = search or max(frame.time_s, next_s) - searched_s > settings.tracking.max_gap_s
             searched_s = frame.time_s if search and picture is not None else searched_s
         yield MarkedFrame(frame, number, cut, search, seen)
-        before, number, last_s = seen, number + 1, frame.time_s
+        before, number = seen, number + 1
 
 
 @dataclass(frozen=True)

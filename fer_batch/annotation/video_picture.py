@@ -104,5 +104,8 @@ def converted(frame: av.VideoFrame) -> NDArray[np.uint8]:
     except (FFmpegError, ValueError) as error:
         # Some of FFmpeg's errors are the system's too, and would pass for a disk that cannot be written.
         raise DecodeError(f"a frame cannot be converted: {error}") from error
+    if frame.format.name.startswith("gray") and frame.color_range == ColorRange.MPEG:
+        # FFmpeg takes gray for pictures', whatever is said of its range.
+        return cv2.LUT(image, _FULL_RANGE).astype(np.uint8, copy=False)
     # A decoder may predict the next frame from this one: nobody may draw into it.
     return image.copy() if shown is frame else image

@@ -110,6 +110,15 @@ def test_videos_of_every_depth_and_range(
     assert difference(picture(path), gray(image) if "gray" in pix_fmt else image) < 6
 
 
+def test_gray_video_of_limited_range_is_black_and_white_too(tmp_path: Path) -> None:
+    image = np.full((96, 128, 3), 16, np.uint8)
+    image[:, 64:] = 235
+    limited = {"x265-params": "range=limited:log-level=none"}
+    found = picture(encode(tmp_path / "a.mkv", [image], codec="libx265", pix_fmt="gray", options=limited))
+    assert found[:, :60].max() <= 3
+    assert found[:, 68:].min() >= 252
+
+
 @pytest.mark.parametrize(
     ("codec", "pix_fmt", "width", "height"),
     [

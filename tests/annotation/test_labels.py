@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import cv2
 import pytest
+from videos import portrait
 
+from fer_batch.annotation import annotate
 from fer_batch.annotation.labels import read_labels
 from fer_batch.emotions import Emotion
 from fer_batch.errors import DatasetFormatError, InputError
@@ -25,6 +28,16 @@ def test_pictures_of_one_name_are_told_apart_by_their_folders(tmp_path: Path) ->
     assert labels.of(("other",), None, "001.png") == Emotion.FEAR
     assert labels.of(("clip1",), None, "002.png") is None
     assert labels.of(("clip1",), 0.0, None) is None
+
+
+def test_pictures_named_one_by_one_go_by_their_folders_too(tmp_path: Path) -> None:
+    for clip in ("clip1", "clip2"):
+        (tmp_path / clip).mkdir()
+        cv2.imwrite(str(tmp_path / clip / "001.png"), cv2.cvtColor(portrait(), cv2.COLOR_RGB2BGR))
+    labels = write(tmp_path, "file,emotion", "clip1/001.png,angry", "clip2/001.png,sad")
+    result = annotate([tmp_path / "*" / "*.png"], tmp_path / "out", labels=labels)
+    assert result.agreement is not None
+    assert result.agreement.sum(1).tolist() == [1, 0, 0, 0, 1, 0, 0]
 
 
 def test_one_picture_has_one_expression(tmp_path: Path) -> None:
