@@ -11,11 +11,14 @@ BIN := $(VENV)/bin
 
 .PHONY: help demo test check clean
 .DEFAULT_GOAL := help
+# Where venv or pip fails half-way, the next start begins anew.
+.DELETE_ON_ERROR:
 
 help:
 	@sed -n '1,/^$$/s/^# \{0,1\}//p' Makefile
 
 $(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "$(PYTHON) is older than Python 3.11: name another, as in make $(MAKECMDGOALS) PYTHON=python3.12")'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
 
@@ -43,4 +46,4 @@ check:
 	$(BIN)/python -m pytest --numprocesses logical --dist loadfile
 
 clean:
-	rm -rf $(VENV) out .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) out/demo .pytest_cache .ruff_cache .hypothesis .import_linter_cache

@@ -11,9 +11,11 @@ from __future__ import annotations
 
 import argparse
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import cv2
 import numpy as np
@@ -155,8 +157,20 @@ def _auroc(positive: NDArray[np.float32], negative: NDArray[np.float32]) -> floa
 
 
 def time(dataset: Path) -> None:
-    """The whole command in a process of its own, measurements made anew."""
-    (dataset / "quality.parquet").unlink(missing_ok=True)
+    """The whole command in a process of its own, measurements made anew; the data set's own are put back."""
+    with TemporaryDirectory() as folder:
+        own = [path for name in ("quality.parquet", "audit.html") if (path := dataset / name).is_file()]
+        for path in own:
+            shutil.copy2(path, folder)
+        (dataset / "quality.parquet").unlink(missing_ok=True)
+        try:
+            _time(dataset)
+        finally:
+            for path in own:
+                shutil.copy2(Path(folder) / path.name, path)
+
+
+def _time(dataset: Path) -> None:
     script = (
         "import fer_batch, json, pathlib, re, sys, time; from fer_batch.settings import FilterSettings; "
         "t = time.monotonic(); fer_batch.filter_dataset(sys.argv[1], settings=FilterSettings(labels=False)); "

@@ -2,6 +2,7 @@
 
 FerBatchError
  ├ UsageError            2  a setting that cannot be: names the option, the value, what is allowed
+ │  └ NothingFoundError     there is no video and no picture where they were looked for
  ├ InputError            1  something that was to be read cannot be
  │  ├ DatasetFormatError    the file is not the data set it should be: file, line, column
  │  ├ SourceOpenError       a video or picture cannot be opened
@@ -33,6 +34,10 @@ class UsageError(FerBatchError):
     """A setting or an argument that cannot be."""
 
     exit_code = 2
+
+
+class NothingFoundError(UsageError):
+    """Where sources were looked for there are none."""
 
 
 class InputError(FerBatchError):

@@ -2,8 +2,9 @@
 
     python pipelines/nightly_footage.py pipelines/nightly_footage.toml
 
-Exit codes: 0 all is well; 1 something could not be read or written; 2 the settings cannot be; 3 some
-sources failed or are partial, and are listed; 75 another run is still at work (EX_TEMPFAIL: try again).
+Exit codes: 0 all is well, or there is no footage; 1 something could not be read or written; 2 the
+settings cannot be; 3 some sources failed or are partial, and are listed; 75 another run is still at work
+(EX_TEMPFAIL: try again).
 A run that was stopped goes on where it was with the next start. See nightly_footage.crontab and
 nightly_footage.timer beside this file for when to start it.
 """
@@ -20,7 +21,7 @@ from filelock import FileLock, Timeout
 
 import fer_batch
 from fer_batch.annotation import Models, Todo
-from fer_batch.errors import EXIT_PARTIAL
+from fer_batch.errors import EXIT_PARTIAL, NothingFoundError
 from fer_batch.settings import AnnotateSettings, Count, Settings, build, load_toml
 from fer_batch.storage import writing
 
@@ -56,8 +57,12 @@ def run(settings: NightlySettings) -> int:
                 output,
                 settings.annotate,
                 models=Models(classifier=settings.model),
-                todo=Todo(retry=settings.retry, workers=settings.workers),
+                # One video that takes all memory must not keep the job from the others, night after night.
+                todo=Todo(retry=settings.retry, workers=settings.workers, apart=True),
             )
+    except NothingFoundError as error:
+        log.info("nothing to do: %s", error)
+        return 0
     except Timeout:
         log.error("another run is still at work in %s", output)
         return EXIT_BUSY

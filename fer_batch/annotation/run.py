@@ -83,11 +83,14 @@ class Todo:
         retry: do partial and failed sources again.
         force: do finished ones again too.
         workers: processes; each source is done by one.
+        apart: have a process of its own for sources even where there is one: what kills it, like a lack of
+            memory, fails the source that it worked on, and no other.
     """
 
     retry: bool = False
     force: bool = False
     workers: int = 1
+    apart: bool = False
 
 
 @dataclass(frozen=True)
@@ -181,7 +184,7 @@ def annotate(
         _refuse_strangers(job.folder)
     if dry_run:
         return AnnotateResult(out, due, [])
-    failed = _do(to_do, todo.workers, progress)
+    failed = _do(to_do, todo, progress)
     for job in jobs:
         if not due[job.source.name].to_do:
             _state_purpose(job)
@@ -208,19 +211,20 @@ def _refuse_strangers(folder: Path) -> None:
         )
 
 
-def _do(jobs: Sequence[_Job], workers: int, progress: Progress) -> dict[str, dict[str, Any]]:
+def _do(jobs: Sequence[_Job], todo: Todo, progress: Progress) -> dict[str, dict[str, Any]]:
     """Do every source; returns, by name, the rows of the summary of those that failed."""
     failed: dict[str, dict[str, Any]] = {}
-    workers = max(1, min(workers, len(jobs)))
+    workers = max(1, min(todo.workers, len(jobs)))
     threads = max(1, (os.cpu_count() or 1) // workers)
-    outcomes = run_local(_Work(threads, progress if workers == 1 else None), jobs, workers)
+    here = workers == 1 and not todo.apart
+    outcomes = run_local(_Work(threads, progress if here else None), jobs, workers, apart=todo.apart)
     for number, outcome in enumerate(outcomes, 1):
         failure = outcome.result
         if isinstance(failure, WorkerDied):
             failure = _record_failure(outcome.item, f"{failure.reason}; --retry goes on where it was", "")
         if failure is not None:
             failed[outcome.item.source.name] = failure
-        if workers > 1:
+        if not here:
             progress("sources", number, len(jobs))
     return failed
 

@@ -15,7 +15,7 @@ from typing import Literal, NoReturn
 
 from fer_batch.annotation.results import is_result, read_manifest, strangers
 from fer_batch.emotions import Emotion
-from fer_batch.errors import SourceOpenError, UsageError
+from fer_batch.errors import NothingFoundError, SourceOpenError, UsageError
 from fer_batch.storage import PICTURE_SUFFIXES, readable, real_path
 
 VIDEO_SUFFIXES = frozenset(
@@ -138,7 +138,8 @@ def find_sources(named: Sequence[str | Path], *, out: Path) -> list[Source]:
 
     Raises:
         SourceOpenError: a path does not exist or a pattern matches nothing.
-        UsageError: a named file is neither video nor picture, or nothing is found at all.
+        UsageError: a named file is neither video nor picture.
+        NothingFoundError: nothing is found at all.
     """
     left_out = real_path(out)
     found: dict[Path, Source] = {}
@@ -147,7 +148,9 @@ def find_sources(named: Sequence[str | Path], *, out: Path) -> list[Source]:
             found.setdefault(real_path(source.path), source)
     if not found:
         places = ", ".join(readable(name) for name in named)
-        raise UsageError(f"no video and no picture in {places}, the results' folder {readable(out)} left out")
+        raise NothingFoundError(
+            f"no video and no picture in {places}, the results' folder {readable(out)} left out"
+        )
     return _tell_apart(list(found.values()), out)
 
 

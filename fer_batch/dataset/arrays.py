@@ -20,7 +20,7 @@ from fer_batch.dataset.dialects import SPLITS
 from fer_batch.dataset.images import decode_gray, pixel_sha256, resize
 from fer_batch.emotions import LABELS
 from fer_batch.errors import DatasetFormatError, InputError
-from fer_batch.storage import VOTE_COLUMNS
+from fer_batch.storage import VOTE_COLUMNS, readable
 
 _BATCH_ROWS = 1000
 _READ_AHEAD = 1 << 20  # bytes of each column
@@ -155,7 +155,7 @@ def load_class_folders(
         first = f"; the first: {unreadable[0].path}: {unreadable[0].reason}" if unreadable else ""
         which = f" of {split}" if split else ""
         raise DatasetFormatError(f"{folder} has class folders, but no picture{which} that can be read{first}")
-    name = split or folder.resolve().name
+    name = split or readable(folder.resolve().name)
     arrays = Split(name, ids, np.stack(images), np.array(labels, np.int64), None, sha256)
     return arrays, tuple(unreadable)
 

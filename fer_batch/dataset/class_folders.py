@@ -37,7 +37,7 @@ class Picture:
     Attributes:
         path: relative to the folder that was searched, with forward slashes.
         split: `train`, `val` or `test`; `train` where the folders name none.
-        class_name: the class folder's name.
+        class_name: the class folder's name; the split folder's for a picture that lies in no other.
         label: the expression it means; None where it means none of the seven.
     """
 
@@ -64,7 +64,9 @@ def split_names(folder: Path) -> tuple[str, ...]:
 
 
 def find_pictures(folder: Path) -> Iterator[Picture]:
-    """Every picture under `folder/{class}/` or `folder/{split}/{class}/`, sorted by path.
+    """Every picture under `folder/{class}/` or `folder/{split}/{class}/`, each split's sorted by path.
+
+    Behind them come those that lie in a split's folder itself: they have no label.
 
     Splits may be called train, training, val, valid, validation, PublicTest, test, testing or
     PrivateTest. Hidden folders and files that have no picture's suffix are passed over.
@@ -89,6 +91,9 @@ def find_pictures(folder: Path) -> Iterator[Picture]:
                 hidden = any(part.startswith(".") for part in inside)
                 if path.suffix.lower() in PICTURE_SUFFIXES and not hidden:
                     yield Picture(path.relative_to(folder).as_posix(), split, class_folder.name, label)
+        for path in sorted(parent.iterdir()) if parent != folder else ():
+            if path.suffix.lower() in PICTURE_SUFFIXES and not path.name.startswith(".") and path.is_file():
+                yield Picture(path.relative_to(folder).as_posix(), split, parent.name, None)
 
 
 def read_picture(folder: Path, picture: Picture) -> tuple[Emotion, NDArray[np.uint8]]:

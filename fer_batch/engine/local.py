@@ -35,24 +35,25 @@ class Outcome(Generic[Item, Result]):
 
 
 def run_local(
-    work: Callable[[Item], Result], items: Sequence[Item], workers: int
+    work: Callable[[Item], Result], items: Sequence[Item], workers: int, *, apart: bool = False
 ) -> Iterator[Outcome[Item, Result]]:
     """`work` of every item, as each is finished.
 
-    With one worker the items are done here, in order. With more, `work` and the items are sent to
+    With one worker the items are done here, in order. With more, or `apart`, `work` and the items are sent to
     spawned processes; one that dies takes its own item along and no other, and is replaced. They end with
     this process, however that ends, and at once where the rest of the results is no longer wanted: an
     item raised, or whoever asked was interrupted.
 
     Args:
-        work: picklable where `workers` > 1; what it raises is raised here.
+        work: picklable where it is sent; what it raises is raised here.
         items: what to do.
         workers: processes at most.
+        apart: spawn one even where one is enough.
 
     Raises:
         UsageError: processes cannot be spawned from the script that is running.
     """
-    if workers == 1 or len(items) <= 1:
+    if not items or (not apart and (workers == 1 or len(items) == 1)):
         for item in items:
             yield Outcome(item, work(item))
         return

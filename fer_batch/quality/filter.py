@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from importlib.util import find_spec
@@ -304,7 +305,12 @@ def _obstacle(records: Records, settings: FilterSettings) -> str:
 
 def _scratch(folder: Path, pictures: int) -> NDArray[np.uint8]:
     """Room for all pictures in a file: the system keeps in memory what it has room for."""
-    return np.lib.format.open_memmap(folder / "pixels.npy", "w+", np.uint8, (pictures, SIDE, SIDE))
+    path = folder / "pixels.npy"
+    pixels = np.lib.format.open_memmap(path, "w+", np.uint8, (pictures, SIDE, SIDE))
+    if hasattr(os, "posix_fallocate"):  # else a disk that is full would end the process without a word
+        with path.open("r+b") as file:
+            os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+    return pixels
 
 
 def _described(records: Records) -> Columns:

@@ -85,6 +85,14 @@ def test_a_dead_worker_takes_its_own_item_along_and_no_other() -> None:
     assert outcomes == {1: 1, 2: 2, 4: 4, 5: 5, 6: 6}
 
 
+def test_apart_from_this_process_even_one_worker_may_die() -> None:
+    outcomes = {outcome.item: outcome.result for outcome in run_local(die_at_three, [1, 3, 5], 1, apart=True)}
+    assert isinstance(outcomes.pop(3), WorkerDied)
+    assert outcomes == {1: 1, 5: 5}
+    (alone,) = run_local(die_at_three, [3], 4, apart=True)
+    assert isinstance(alone.result, WorkerDied)
+
+
 @pytest.mark.skipif(not Path("/proc/self").exists(), reason="processes are looked up in /proc")
 @pytest.mark.parametrize("by", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_workers_end_with_the_process_that_started_them(tmp_path: Path, by: signal.Signals) -> None:

@@ -161,6 +161,15 @@ def test_ids_are_text_whatever_the_names(tmp_path: Path) -> None:
     assert [item.path for item in unreadable] == ["happy/na%EFve.png"]
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have no such names")
+def test_class_folders_may_have_a_name_that_is_no_text(tmp_path: Path) -> None:
+    folder = tmp_path / os.fsdecode(b"ord\xf6ner")
+    (folder / "sad").mkdir(parents=True)
+    (folder / "sad" / "a.png").write_bytes(cv2.imencode(".png", np.eye(48, dtype=np.uint8))[1].tobytes())
+    split, _ = load_class_folders(folder, 48)
+    assert split.name.encode("utf-8")
+
+
 def test_class_folders_without_a_picture_are_an_error(tmp_path: Path) -> None:
     with pytest.raises(DatasetFormatError, match="no class folders"):
         load_class_folders(tmp_path, 48)

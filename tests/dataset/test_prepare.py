@@ -325,6 +325,16 @@ def test_a_folder_without_class_folders_is_no_split(tmp_path: Path) -> None:
     assert [row["file"] for row in rejected(result.path)] == ["test/a.png"]
 
 
+def test_pictures_in_no_class_folder_of_a_split_are_listed(tmp_path: Path) -> None:
+    for i, place in enumerate(("train/happy/a", "train/b", "test/c", "train/.d")):
+        write_picture(tmp_path / "in" / f"{place}.png", ROWS[i].image)
+    result = prepare(tmp_path / "in", tmp_path / "out")
+    assert total(result) == 1
+    reasons = {row["file"]: row["reason"] for row in rejected(result.path)}
+    assert reasons.keys() == {"train/b.png", "test/c.png"}
+    assert reasons["test/c.png"].startswith("the folder name 'test' is none of angry")
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows lets few users make links")
 def test_what_cannot_be_opened_is_rejected_alone(tmp_path: Path) -> None:
     source = tmp_path / "in"

@@ -44,6 +44,15 @@ def test_a_night_and_the_next(place: Path) -> None:
     assert "WARNING failed copying" in second.stdout
 
 
+def test_a_night_without_footage_is_no_failure(place: Path) -> None:
+    (place / "footage" / "till.mp4").unlink()
+    quiet = start(place, "job.toml")
+    assert quiet.returncode == 0
+    assert "nothing to do: no video and no picture in footage" in quiet.stdout
+    (place / "footage").rmdir()
+    assert start(place, "job.toml").returncode == 1
+
+
 def test_a_second_start_is_kept_out(place: Path) -> None:
     (place / "results").mkdir()
     with FileLock(place / "results" / ".nightly.lock"):
