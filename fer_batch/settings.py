@@ -248,8 +248,8 @@ class DetectionSettings(Settings):
     min_face: Annotated[float, Ge(8), Lt(math.inf)] = 96.0
     """Height, in pixels of the frame, of the smallest face that must be found where `size` is `auto`."""
     every: Count = 1
-    """Search one sampled frame out of so many, and the first after a cut or a gap; between them, faces are
-    where their track was going."""
+    """Search one sampled frame out of so many, the first of each scene, and any without which a track would
+    end unseen; between them, faces are where their track was going. Pictures are all searched."""
 
 
 @dataclass(frozen=True)

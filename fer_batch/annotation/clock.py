@@ -59,7 +59,7 @@ class Clock:
         time_s = following if ticks is None else self._seconds(ticks) - self._start_s
         pts = picture.pts
         late = self._first_is_late and self._last_s == -math.inf
-        if not late and self.leaps(time_s - following):
+        if not late and self._leaps(time_s - following):
             self._start_s += time_s - following
             time_s, pts = following, None
         self._last_s = time_s
@@ -71,10 +71,9 @@ class Clock:
         """Whether it was set between two times of decoding, which otherwise only grow."""
         if earlier is None or later is None:
             return False
-        return later < earlier or self.leaps(self._seconds(later - earlier))
+        return later < earlier or self._leaps(self._seconds(later - earlier))
 
-    def leaps(self, by_s: float) -> bool:
-        """Whether a time that is so many seconds from what was expected is of a clock that was set anew."""
+    def _leaps(self, by_s: float) -> bool:
         return self._may_be_set and not -SET_BACK_S <= by_s <= SET_AHEAD_S
 
     def ticks(self, time_s: float) -> float:

@@ -159,7 +159,7 @@ def annotate(
         todo: which sources, and in how many processes.
         labels: CSV of known expressions; class-named folders of pictures need none.
         dry_run: only tell what would be done.
-        progress: told in frames with one worker, else in sources.
+        progress: told in frames where they are read in this process, else in sources.
 
     Raises:
         UsageError: a setting cannot be, nothing is found, or a folder that is to be written anew holds what
@@ -221,7 +221,9 @@ def _do(jobs: Sequence[_Job], todo: Todo, progress: Progress) -> dict[str, dict[
     for number, outcome in enumerate(outcomes, 1):
         failure = outcome.result
         if isinstance(failure, WorkerDied):
-            failure = _record_failure(outcome.item, f"{failure.reason}; --retry goes on where it was", "")
+            failure = _record_failure(
+                outcome.item, f"{failure.reason}; with retry it goes on where it was", ""
+            )
         if failure is not None:
             failed[outcome.item.source.name] = failure
         if not here:

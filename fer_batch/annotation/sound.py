@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import heapq
 import math
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
@@ -18,7 +17,7 @@ from av.audio.resampler import AudioResampler
 from av.container import InputContainer, OutputContainer
 from av.error import FFmpegError
 
-from fer_batch.annotation.clock import SET_BACK_S, Clock, may_be_joined, time_base
+from fer_batch.annotation.clock import SET_AHEAD_S, SET_BACK_S, may_be_joined, time_base
 from fer_batch.annotation.decode import moving_pictures
 from fer_batch.settings import SamplingSettings
 
@@ -47,11 +46,12 @@ def add_sound(silent: Path, source: Path, sampling: SamplingSettings, path: Path
     Raises:
         OSError: the file cannot be written.
     """
+    leaps = _leaps_ahead(source)
     for take in (_copy, _encode):
         # Muxer and encoder refuse sound that is damaged, or described wrongly, with errors of many kinds
         # and at any packet. A full disk is an OSError, and no fault of the sound.
         try:
-            _join(silent, source, sampling, path, take)
+            _join(silent, source, sampling, path, take, leaps)
         except OSError:
             raise
         except (FFmpegError, ValueError):
@@ -70,11 +70,11 @@ class _Sound:
     sampling: SamplingSettings
     pictures_s: Fraction
     """When the pictures start, by the clock of the file."""
-    joints: tuple[tuple[Fraction, Fraction], ...]
-    """When that clock was set anew for the pictures, in the order of the file: from when, and to when."""
+    leaps: Sequence[Fraction]
+    """Where the pictures' clock goes on after it was set ahead, by the clock of the file."""
 
     @classmethod
-    def of(cls, container: InputContainer, sampling: SamplingSettings) -> _Sound:
+    def of(cls, container: InputContainer, sampling: SamplingSettings, leaps: Sequence[Fraction]) -> _Sound:
         """The sound that belongs to a file's pictures.
 
         Raises:
@@ -84,33 +84,28 @@ class _Sound:
         stream = cast(av.AudioStream | None, container.streams.best("audio", pictures))
         if pictures is None or stream is None or stream.codec_context is None or not stream.time_base:
             raise ValueError("there is no sound")
-        pictures_s = (pictures.start_time or 0) * time_base(pictures)
-        return cls(container, stream, sampling, pictures_s, _joints(container.name))
+        return cls(container, stream, sampling, (pictures.start_time or 0) * time_base(pictures), leaps)
 
     def packets(self) -> Iterator[av.Packet[av.AudioStream]]:
         """The wanted packets, with times since the cut's start, as far as the file can be read."""
         cut_s, end_s = Fraction(self.sampling.start_s), Fraction(self.sampling.end_s)
         start, length = self._ticks(self.pictures_s + cut_s), self._ticks(end_s - cut_s)
         lead_in, set_back = self._ticks(_LEAD_IN_S), self._ticks(Fraction(SET_BACK_S))
+        set_ahead, leaps = self._ticks(Fraction(SET_AHEAD_S)), [self._ticks(leap) for leap in self.leaps]
         # Where a clock may be set back on the way, as in transport streams, a time is not a place.
         if cut_s and not may_be_joined(self.container):
             with suppress(FFmpegError):  # then it is read from the beginning, which is as right
                 self.container.seek(start - lead_in, stream=self.stream)
-        joints = deque((self._ticks(before), self._ticks(after)) for before, after in self.joints)
-        following, last = -math.inf, None
+        following = -math.inf
         with suppress(FFmpegError, OSError):
             for packet in self.container.demux(self.stream):
                 stated = packet.pts if packet.pts is not None else packet.dts
                 if stated is None or packet.is_corrupt:
                     continue
-                # Where recordings were joined, the next one's sound goes where its pictures do.
-                while joints and _is_behind(stated, last, *joints[0], set_back):
-                    before, after = joints.popleft()
-                    start += after - before
-                if joints and joints[0][0] + set_back // 2 < stated < joints[0][1]:
-                    continue  # its clock ran on where the pictures' did not: there is nothing to hear it with
-                time, last = stated - start, stated
-                if time < following - set_back:
+                time = stated - start
+                ahead = time > following + set_ahead and any(abs(stated - leap) < set_back for leap in leaps)
+                if time < following - set_back or (ahead and following > -math.inf):
+                    # Recordings were joined: the next one's sound follows, as its pictures do.
                     start, time = stated - int(following), int(following)
                 following = time + (packet.duration or 0)
                 if end_s and time >= length:
@@ -123,31 +118,24 @@ class _Sound:
         return round(seconds / cast(Fraction, self.stream.time_base))
 
 
-def _is_behind(stated: int, last: int | None, before: int, after: int, set_back: int) -> bool:
-    """Whether a time of the sound, which followed `last`, is of the clock as it was set anew."""
-    if after > before:
-        return (
-            stated >= after - set_back // 2
-        )  # what the two sides have in common does not rise, and is left out
-    return last is not None and stated < last - set_back
-
-
-def _joints(path: str) -> tuple[tuple[Fraction, Fraction], ...]:
-    """When the clock of a file's pictures was set anew, from when and to when, in its own seconds."""
-    joints: list[tuple[Fraction, Fraction]] = []
-    with av.open(path, metadata_errors="replace") as container:
+def _leaps_ahead(path: Path) -> list[Fraction]:
+    """Where joined recordings set the clock of a file's pictures ahead: to what, in seconds."""
+    found: list[Fraction] = []
+    with (
+        suppress(FFmpegError, OSError),
+        av.open(str(path.absolute()), metadata_errors="replace") as container,
+    ):
         pictures = moving_pictures(container)
         if pictures is None or not may_be_joined(container):
-            return ()
-        clock, base, following = Clock(container, pictures), time_base(pictures), None
-        with suppress(FFmpegError, OSError):
-            for packet in container.demux(pictures):
-                if packet.dts is None:
-                    continue
-                if following is not None and clock.leaps(float((packet.dts - following) * base)):
-                    joints.append((following * base, packet.dts * base))
-                following = packet.dts + (packet.duration or 0)
-    return tuple(joints)
+            return []
+        base, following = time_base(pictures), None
+        for packet in container.demux(pictures):
+            if packet.dts is None or packet.is_corrupt:
+                continue
+            if following is not None and (packet.dts - following) * base > SET_AHEAD_S:
+                found.append(packet.dts * base)
+            following = packet.dts + (packet.duration or 0)
+    return found
 
 
 _Take: TypeAlias = Callable[[_Sound, OutputContainer], Iterator[av.Packet]]
@@ -186,7 +174,9 @@ def _encoded(sound: _Sound, stream: av.AudioStream) -> Iterator[av.Packet]:
     yield from stream.encode(None)
 
 
-def _join(silent: Path, source: Path, sampling: SamplingSettings, path: Path, take: _Take) -> None:
+def _join(
+    silent: Path, source: Path, sampling: SamplingSettings, path: Path, take: _Take, leaps: Sequence[Fraction]
+) -> None:
     with (
         # FFmpeg takes what stands before a colon for a protocol, but not in absolute paths.
         av.open(str(source.absolute()), metadata_errors="replace") as heard,
@@ -194,7 +184,7 @@ def _join(silent: Path, source: Path, sampling: SamplingSettings, path: Path, ta
         av.open(str(path.absolute()), "w") as joined,
     ):
         pictures = joined.add_stream_from_template(seen.streams.video[0])
-        sound = take(_Sound.of(heard, sampling), joined)
+        sound = take(_Sound.of(heard, sampling, leaps), joined)
         first = next(sound, None)
         if first is None:
             raise ValueError("there is no sound in this part")

@@ -248,12 +248,13 @@ def _tell_apart(sources: list[Source], out: Path) -> list[Source]:
 
 
 def _outside_results(name: str, out: Path) -> str:
-    """The name with a short hash in any part of it that names a folder of results, which holds no others."""
+    """The name with a short hash in each part that names a folder of results, or did: it holds no others."""
     folders: list[str] = []
     *parents, last = name.split("/")
     for part in parents:
-        is_results = read_manifest(out.joinpath(*folders, part)) is not None
-        folders.append(f"{part}-{_short_hash(f'{part}/')}" if is_results else part)
+        here, beside = out.joinpath(*folders), f"{part}-{_short_hash(f'{part}/')}"
+        aside = read_manifest(here / part) is not None or (here / beside).is_dir()
+        folders.append(beside if aside else part)
     return "/".join([*folders, last])
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass, replace
-from itertools import chain, islice, tee, zip_longest
+from itertools import chain, islice
 from typing import TypeVar
 
 import numpy as np
@@ -60,8 +60,7 @@ def _marked(
 ) -> Iterator[MarkedFrame]:
     number, before = (resume.number, resume.thumbnail) if resume else (0, None)
     searched_s = resume.tracker["searched_s"] if resume and resume.tracker else 0.0
-    shown, coming = tee(frames)
-    for frame, following in zip_longest(shown, islice(coming, 1, None)):
+    for frame, following in _with_next(frames):
         seen, picture = before, frame.picture
         if picture is not None and settings.privacy.masks:
             image = picture.rgb()
@@ -81,6 +80,16 @@ def _marked(
             searched_s = frame.time_s if search and picture is not None else searched_s
         yield MarkedFrame(frame, number, cut, search, seen)
         before, number = seen, number + 1
+
+
+def _with_next(frames: Iterable[Frame]) -> Iterator[tuple[Frame, Frame | None]]:
+    """Each frame and the one behind it; no third is held, as `itertools.tee` would."""
+    remaining = iter(frames)
+    frame = next(remaining, None)
+    while frame is not None:
+        following = next(remaining, None)
+        yield frame, following
+        frame = following
 
 
 @dataclass(frozen=True)

@@ -220,7 +220,7 @@ class FolderSource:
         return digest.hexdigest()
 
     def items(self) -> Iterator[PictureFile]:
-        """Every picture, in the order of paths; see `Source.items`."""
+        """Every picture, in the order of `find_pictures`; see `Source.items`."""
         for row, picture in enumerate(self.pictures):
             yield PictureFile(row, self.path, picture)
 

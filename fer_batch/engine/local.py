@@ -63,10 +63,15 @@ def run_local(
     for slot in every:
         slots.put(slot)
 
+    ended = threading.Event()
+
     def in_a_slot(item: Item) -> Outcome[Item, Result]:
         slot = slots.get()
         try:
-            return Outcome(item, slot.run(work, item))
+            return Outcome(item, WorkerDied() if ended.is_set() else slot.run(work, item))
+        except BaseException:
+            ended.set()  # before the slot is another item's
+            raise
         finally:
             slots.put(slot)
 

@@ -35,7 +35,7 @@ class Records:
         ids: their names, unique in their split; in class folders paths relative to the folder, as
             valid text.
         rows: int64 [N], rows of the source that the data set was prepared from; in class folders their
-            places, from 0, in the order of all paths.
+            places, from 0, in the order in which all are found.
         splits: `train`, `val` or `test`.
         labels: int64 [N], 0–6 in the order of `Emotion`; -1 where there is none.
     """
@@ -287,7 +287,7 @@ def _open_tables(path: Path, paths: dict[str, Path]) -> TablePictures:
 
 def _open_files(path: Path) -> FilePictures:
     found = list(enumerate(find_pictures(path)))
-    found.sort(key=lambda item: SPLITS.index(item[1].split))  # stable: by path within a split
+    found.sort(key=lambda item: SPLITS.index(item[1].split))  # stable: as found within a split
     records = Records(
         ids=[picture.name for _, picture in found],
         rows=np.array([row for row, _ in found], np.int64),

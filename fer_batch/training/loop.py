@@ -160,7 +160,7 @@ def fit(
         settings: the recipe; its `holdout` is the caller's business.
         runtime: device, precision and threads.
         progress: told after every batch how many are done of `epochs * batches_an_epoch`; a resumed run
-            starts where it was.
+            starts where it was. With `framed`, told of the framing before, under that name.
 
     Returns:
         The network of the best epoch, on the CPU.

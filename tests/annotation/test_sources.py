@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from pathlib import Path, PurePosixPath
 
 import pytest
@@ -90,6 +91,8 @@ def test_whoever_has_results_keeps_the_name_when_a_folder_of_it_comes(tmp_path: 
     finish(tmp_path, *found[1:])
     assert names(tmp_path, "s") == found
     (tmp_path / "s" / "a.mp4").unlink()  # its results stay, and stay whole
+    assert names(tmp_path, "s") == found[1:]
+    shutil.rmtree(tmp_path / "out" / "a")
     assert names(tmp_path, "s") == found[1:]
 
 

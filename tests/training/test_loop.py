@@ -216,8 +216,8 @@ def test_a_holdout_is_the_same_with_every_seed_and_keeps_copies_together(tmp_pat
     dataset = tmp_path / "thrice"
     prepare(thrice, dataset)
     (dataset / "val.parquet").unlink(missing_ok=True)
-    first, again = (load_training_data(dataset, TrainSettings(holdout=0.2, seed=seed)) for seed in (0, 1))
-    assert (len(first.train), len(first.val)) == (96, 24)
+    first, again = (load_training_data(dataset, TrainSettings(holdout=0.21, seed=seed)) for seed in (0, 1))
+    assert (len(first.train), len(first.val)) == (93, 27)  # 25, and what the last of them are copies of
     assert first.fingerprint == again.fingerprint
     assert not set(first.val.sha256) & set(first.train.sha256)
 
