@@ -32,7 +32,7 @@ from fer_batch.annotation.track import Tracker
 from fer_batch.dataset import load_split
 from fer_batch.emotions import LABELS, Emotion
 from fer_batch.inference.classifier import Classifier
-from fer_batch.inference.crop import crop_faces
+from fer_batch.inference.crop import crop_faces, crop_squares
 from fer_batch.inference.detector import YuNet, resolve_detector
 from fer_batch.inference.picture import ArrayPicture
 from fer_batch.model.onnx_file import resolve
@@ -90,10 +90,11 @@ def video_rows(path: Path, classifier: Classifier) -> pa.Table:
     with av.open(str(path)) as container:
         for frame in container.decode(video=0):
             image = frame.to_ndarray(format="rgb24")
-            boxes = detector.detect(image).boxes
-            crops = crop_faces(ArrayPicture(image), boxes, classifier.card.crop, classifier.card.input_size)
-            tracks.append(tracker.update(frame.time, boxes, image.shape[:2]))
-            times += [frame.time] * len(boxes)
+            faces, card = detector.detect(image), classifier.card
+            squares = crop_squares(faces.boxes, faces.landmarks, card.crop)
+            crops = crop_faces(ArrayPicture(image), squares, card.input_size)
+            tracks.append(tracker.update(frame.time, faces.boxes, image.shape[:2]))
+            times += [frame.time] * len(faces)
             found.append(classifier.probabilities(crops))
     return face_rows(np.array(times), np.concatenate(tracks), np.concatenate(found))
 

@@ -70,6 +70,9 @@ class TrackedFrame:
     faces: Detections
     tracks: NDArray[np.int64]
     """[N]; -1 for pictures, which have no tracks."""
+    landmarks: NDArray[np.float32]
+    """[N, 5, 2], to crop by: those of `faces`, or, where no faces were searched, the last ones of their
+    tracks, moved along. They are a guess, which is why `faces` has none there."""
     resume: dict[str, Any] | None
     """At the end of a part: all that the stages up to here need to go on behind this frame."""
 

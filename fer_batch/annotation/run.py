@@ -52,7 +52,7 @@ from fer_batch.storage import (
     write_json,
 )
 
-RESULTS_VERSION = 5
+RESULTS_VERSION = 6
 """Raised when the same input would give other results, so that finished sources are done again."""
 
 _log = logging.getLogger(__name__)

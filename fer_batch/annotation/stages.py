@@ -26,7 +26,7 @@ from fer_batch.annotation.parts import Resume
 from fer_batch.annotation.scenes import is_cut, thumbnail
 from fer_batch.annotation.track import Tracker
 from fer_batch.inference.classifier import Classifies
-from fer_batch.inference.crop import crop_faces
+from fer_batch.inference.crop import crop_faces, crop_squares
 from fer_batch.inference.detector import Detections, Detector
 from fer_batch.inference.picture import ArrayPicture, Picture, shrunk
 from fer_batch.settings import AnnotateSettings
@@ -132,13 +132,14 @@ def follow(frames: Iterable[DetectedFrame], tracker: Tracker | None) -> Iterator
         marked, frame = detected.marked, detected.marked.frame
         if tracker is None or frame.time_s is None or frame.picture is None:
             faces = detected.faces or no_faces()
-            tracks = np.full(len(faces), -1, np.int64)
+            tracks, landmarks = np.full(len(faces), -1, np.int64), faces.landmarks
         elif detected.faces is None:
-            tracks, boxes = tracker.coast(frame.time_s, frame.picture.size)
+            tracks, boxes, landmarks = tracker.coast(frame.time_s, frame.picture.size)
             faces = _unseen(boxes)
         else:
-            faces = detected.faces
-            tracks = tracker.update(frame.time_s, faces.boxes, frame.picture.size, cut=marked.cut)
+            faces, landmarks = detected.faces, detected.faces.landmarks
+            size = frame.picture.size
+            tracks = tracker.update(frame.time_s, faces.boxes, size, landmarks=landmarks, cut=marked.cut)
         resume = None
         if (marked.number + 1) % FRAMES_A_PART == 0:
             resume = {
@@ -147,7 +148,7 @@ def follow(frames: Iterable[DetectedFrame], tracker: Tracker | None) -> Iterator
                 "thumbnail": None if marked.thumbnail is None else marked.thumbnail.tolist(),
                 "tracker": None if tracker is None else tracker.state,
             }
-        yield TrackedFrame(frame, faces, tracks, resume)
+        yield TrackedFrame(frame, faces, tracks, landmarks, resume)
 
 
 @dataclass(frozen=True)
@@ -174,7 +175,8 @@ class Cropping:
         elif self.whole:
             crops = shrunk(picture.gray(slice(None), slice(None)), (size, size))[None]
         else:
-            crops = crop_faces(picture, faces.boxes, card.crop, size)
+            squares = crop_squares(faces.boxes, tracked.landmarks, card.crop)
+            crops = crop_faces(picture, squares, size)
         bare = replace(tracked, frame=replace(tracked.frame, picture=None))
         return CroppedFrame(bare, crops)
 

@@ -79,12 +79,15 @@ class _Track:
     log_height: _Axis
     aspect: float
     """Width over height."""
+    landmarks: list[list[float]] | None
+    """When it was last seen, from the box's centre and in its heights; None where the detector gave none.
+    They move along, and tell nothing of which face is whose."""
 
     @classmethod
     def from_state(cls, state: Mapping[str, Any]) -> _Track:
         """The track that `asdict` was taken of."""
         axes = {name: _Axis(**state[name]) for name in ("x", "y", "log_height")}
-        return cls(state["number"], state["seen_s"], **axes, aspect=state["aspect"])
+        return cls(**{**state, **axes})
 
     @property
     def height(self) -> float:
@@ -96,6 +99,12 @@ class _Track:
         x, y, side = self.x.value, self.y.value, half * self.aspect
         return x - side, y - half, x + side, y + half
 
+    @property
+    def expected_landmarks(self) -> NDArray[np.float64]:
+        if self.landmarks is None:
+            return np.full((5, 2), np.nan)
+        return np.array(self.landmarks) * self.height + (self.x.value, self.y.value)
+
 
 @dataclass(frozen=True)
 class _Box:
@@ -103,12 +112,16 @@ class _Box:
     y: float
     log_height: float
     aspect: float
+    landmarks: list[list[float]] | None
 
     @classmethod
-    def of(cls, box: NDArray[np.float32]) -> _Box:
+    def of(cls, box: NDArray[np.float32], landmarks: NDArray[np.float32]) -> _Box:
         x0, y0, x1, y1 = (float(value) for value in box)
         width, height = max(x1 - x0, 1e-3), max(y1 - y0, 1e-3)
-        return cls((x0 + x1) / 2, (y0 + y1) / 2, math.log(height), width / height)
+        x, y = (x0 + x1) / 2, (y0 + y1) / 2
+        points = (landmarks.astype(np.float64) - (x, y)) / height
+        known = points.tolist() if np.isfinite(points).all() else None
+        return cls(x, y, math.log(height), width / height, known)
 
 
 class Tracker:
@@ -139,7 +152,13 @@ class Tracker:
         }
 
     def update(
-        self, time_s: float, boxes: NDArray[np.float32], size: tuple[int, int], *, cut: bool = False
+        self,
+        time_s: float,
+        boxes: NDArray[np.float32],
+        size: tuple[int, int],
+        *,
+        landmarks: NDArray[np.float32] | None = None,
+        cut: bool = False,
     ) -> NDArray[np.int64]:
         """Give the faces of the next frame their tracks.
 
@@ -147,6 +166,7 @@ class Tracker:
             time_s: presentation time of the frame, in seconds.
             boxes: float32 [N, 4], x0, y0, x1, y1 in pixels.
             size: height and width of the frame in pixels.
+            landmarks: float32 [N, 5, 2], x and y in pixels, to be moved along in `coast`.
             cut: the frame begins a new scene: no track goes on.
 
         Returns:
@@ -156,7 +176,8 @@ class Tracker:
             self._tracks = []
         self._predict(time_s, size)
         self._searched_s = time_s
-        found = [_Box.of(box) for box in boxes]
+        points = np.full((len(boxes), 5, 2), np.nan, np.float32) if landmarks is None else landmarks
+        found = [_Box.of(box, own) for box, own in zip(boxes, points, strict=True)]
         numbers = np.empty(len(found), np.int64)
         chosen = self._assign(found)
         for index, box in enumerate(found):
@@ -168,7 +189,9 @@ class Tracker:
             numbers[index] = track.number
         return numbers
 
-    def coast(self, time_s: float, size: tuple[int, int]) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    def coast(
+        self, time_s: float, size: tuple[int, int]
+    ) -> tuple[NDArray[np.int64], NDArray[np.float32], NDArray[np.float32]]:
         """Where the faces of the last searched frame are expected in one that is not searched.
 
         Args:
@@ -176,12 +199,14 @@ class Tracker:
             size: height and width of the frame in pixels.
 
         Returns:
-            int64 [N], their tracks, and float32 [N, 4], their boxes: x0, y0, x1, y1 in pixels.
+            int64 [N], their tracks; float32 [N, 4], their boxes: x0, y0, x1, y1 in pixels; and
+            float32 [N, 5, 2], the landmarks that were last seen, moved with the boxes, NaN where unknown.
         """
         self._predict(time_s, size)
         going = [track for track in self._tracks if track.seen_s == self._searched_s]
         boxes = np.array([track.box for track in going], np.float32).reshape(-1, 4)
-        return np.array([track.number for track in going], np.int64), boxes
+        landmarks = np.array([track.expected_landmarks for track in going], np.float32).reshape(-1, 5, 2)
+        return np.array([track.number for track in going], np.int64), boxes, landmarks
 
     def _predict(self, time_s: float, size: tuple[int, int]) -> None:
         """Move every track on to this time; forget those unseen for too long, or gone from the picture."""
@@ -217,6 +242,7 @@ class Tracker:
             y=_Axis(box.y, 0.0, place, 0.0, velocity),
             log_height=_Axis(box.log_height, 0.0, _MEASURED**2, 0.0, _FIRST_GROWTH**2),
             aspect=box.aspect,
+            landmarks=box.landmarks,
         )
         self._next += 1
         self._tracks.append(track)
@@ -236,6 +262,7 @@ def _correct(track: _Track, box: _Box, time_s: float) -> None:
     track.y.update(box.y, deviation)
     track.log_height.update(box.log_height, _MEASURED)
     track.aspect += _ASPECT_SHARE * (box.aspect - track.aspect)
+    track.landmarks = box.landmarks
     track.seen_s = time_s
 
 

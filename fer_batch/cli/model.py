@@ -152,7 +152,8 @@ def _card(card: ModelCard, path: Path, sha256: str) -> str:
         f"labels:        {', '.join(card.labels)}",
         f"input:         gray, {card.input_size}x{card.input_size}, uint8; normalised {card.normalisation}",
         f"crop:          square of side {card.crop.side} x box height, centre shifted by "
-        f"({card.crop.centre_x:+}, {card.crop.centre_y:+}) box heights",
+        f"({card.crop.centre_x:+}, {card.crop.centre_y:+}) box heights"
+        f"{', moved by the landmarks' if card.crop.landmarks else ''}",
         f"trained on:    data with fingerprint {card.training.get('data_fingerprint', 'unknown')}",
         f"epoch:         {card.training.get('epoch', 'unknown')}",
     ]

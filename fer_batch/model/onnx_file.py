@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from fer_batch.emotions import LABELS
 from fer_batch.errors import ModelError, UsageError
+from fer_batch.model.crop_geometry import FER2013_CROP, CropGeometry
 from fer_batch.settings import Head
 from fer_batch.storage import atomic_file, real_path
 
@@ -28,21 +29,6 @@ INPUT_NAME = "pixels"
 
 
 @dataclass(frozen=True)
-class CropGeometry:
-    """Where FER2013 would have cut a face, given the detector's box around it.
-
-    The crop is a square. Measured by `benchmarks/crop_geometry.py` on FER2013's own pictures.
-    """
-
-    side: float = 0.96
-    """Side of the square, as a share of the box's height."""
-    centre_x: float = 0.0
-    """Right shift of the square's centre from the box's, as a share of the box's height."""
-    centre_y: float = -0.015
-    """Downward shift of the same, as a share of the box's height."""
-
-
-@dataclass(frozen=True)
 class ModelCard:
     """What a model file says about itself."""
 
@@ -52,7 +38,7 @@ class ModelCard:
     labels: tuple[str, ...] = LABELS
     input_size: int = 48
     normalisation: str = ""
-    crop: CropGeometry = field(default_factory=CropGeometry)
+    crop: CropGeometry = FER2013_CROP
     training: dict[str, Any] = field(default_factory=dict)
     """Fingerprint of the data, settings, versions, chosen epoch."""
     figures: dict[str, Any] = field(default_factory=dict)

@@ -10,9 +10,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from fer_batch.inference.crop import crop_square
+from fer_batch.inference.crop import crop_squares
 from fer_batch.inference.detector import YuNet, resolve_detector
-from fer_batch.model.onnx_file import CropGeometry
+from fer_batch.model.crop_geometry import FER2013_CROP
 from fer_batch.progress import Progress
 from fer_batch.settings import DetectionSettings
 
@@ -38,24 +38,23 @@ def detector_frames(images: NDArray[np.uint8], progress: Progress) -> Tensor:
         largest counts; where there is none, it is the picture itself.
     """
     detector = YuNet(resolve_detector("yunet"), DetectionSettings())
-    geometry = CropGeometry()
     frames = torch.empty(len(images), 3)
     with ThreadPoolExecutor(torch.get_num_threads()) as pool:
-        for index, frame in enumerate(pool.map(lambda image: _frame(detector, image, geometry), images)):
+        for index, frame in enumerate(pool.map(lambda image: _frame(detector, image), images)):
             frames[index] = torch.tensor(frame)
             progress("framing", index + 1, len(images))
     return frames
 
 
-def _frame(detector: YuNet, image: NDArray[np.uint8], geometry: CropGeometry) -> tuple[float, float, float]:
+def _frame(detector: YuNet, image: NDArray[np.uint8]) -> tuple[float, float, float]:
     enlarged = cv2.resize(image, (_SHOWN, _SHOWN), interpolation=cv2.INTER_CUBIC)
     scene = np.full((_SHOWN + 2 * _MARGIN, _SHOWN + 2 * _MARGIN, 3), _GRAY, np.uint8)
     scene[_MARGIN:-_MARGIN, _MARGIN:-_MARGIN] = enlarged[:, :, None]
-    boxes = detector.detect(scene).boxes
-    if not len(boxes):
+    faces = detector.detect(scene)
+    if not len(faces):
         return WHOLE
-    largest = boxes[int(np.prod(boxes[:, 2:] - boxes[:, :2], axis=1).argmax())]
-    *centre, side = crop_square(largest, geometry)
+    largest = [int(np.prod(faces.boxes[:, 2:] - faces.boxes[:, :2], axis=1).argmax())]
+    *centre, side = crop_squares(faces.boxes[largest], faces.landmarks[largest], FER2013_CROP)[0].tolist()
     x, y = ((value - _MARGIN) / _SHOWN * 2 - 1 for value in centre)
     return x, y, side / _SHOWN
 

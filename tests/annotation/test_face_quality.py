@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 from scipy.stats import spearmanr
 
 from fer_batch.annotation.face_quality import FaceQuality, face_quality
-from fer_batch.inference.crop import crop_faces
+from fer_batch.inference.crop import crop_faces, crop_squares
 from fer_batch.inference.detector import Detections, YuNet, resolve_detector
 from fer_batch.inference.picture import ArrayPicture
-from fer_batch.model.onnx_file import CropGeometry
+from fer_batch.model.crop_geometry import FER2013_CROP
 from fer_batch.settings import DetectionSettings
 from tests.videos import portrait
 
@@ -34,7 +34,12 @@ def found() -> tuple[Detections, NDArray[np.uint8]]:
     picture = portrait(640, 360)
     faces = YuNet(resolve_detector("yunet"), DetectionSettings(size=640)).detect(picture)
     assert len(faces) == 1
-    return faces, crop_faces(ArrayPicture(picture), faces.boxes, CropGeometry(), 48)
+    return faces, crops_of(faces, picture)
+
+
+def crops_of(faces: Detections, picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    squares = crop_squares(faces.boxes, faces.landmarks, FER2013_CROP)
+    return crop_faces(ArrayPicture(picture), squares, 48)
 
 
 def of_crops(crops: list[NDArray[np.uint8]]) -> FaceQuality:
@@ -149,9 +154,9 @@ def test_a_small_face_that_was_enlarged_is_small_and_soft() -> None:
     for width in (640, 160, 96, 80):
         picture = portrait(width, width * 9 // 16)
         scale = width / 640
-        boxes = detector.detect(portrait(640, 360)).boxes * np.float32(scale)
-        faces = replace(faces_of(FRONTAL[None]), boxes=boxes)
-        quality = face_quality(faces, crop_faces(ArrayPicture(picture), boxes, CropGeometry(), 48), 48)
+        large = detector.detect(portrait(640, 360))
+        faces = Detections(large.boxes * scale, large.scores, large.landmarks * scale)
+        quality = face_quality(faces, crops_of(faces, picture), 48)
         sizes.append(quality.size[0])
         softness.append(quality.sharpness[0])
     assert sizes == sorted(sizes, reverse=True)

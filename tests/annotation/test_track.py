@@ -80,16 +80,33 @@ def test_coasting_goes_where_the_face_was_going() -> None:
     for frame in range(20):
         following.update(frame / FPS, boxes((200 + 5.0 * frame, 300), (800, 500)), SIZE)
     for frame in range(20, 24):
-        numbers, expected = following.coast(frame / FPS, SIZE)
+        numbers, expected, _ = following.coast(frame / FPS, SIZE)
         assert numbers.tolist() == [0, 1]
         np.testing.assert_allclose(expected, boxes((200 + 5.0 * frame, 300), (800, 500)), atol=4)
+
+
+def test_landmarks_coast_with_their_faces() -> None:
+    following = tracker()
+    points = np.array([[-12, -9], [12, -9], [0, 3], [-9, 15], [9, 15]], np.float32)
+    for frame in range(20):
+        moved = np.add(points, (200 + 5 * frame, 300))
+        landmarks = np.stack([moved, np.full((5, 2), np.nan)]).astype(np.float32)
+        found = boxes((200 + 5.0 * frame, 300), (800, 500))
+        following.update(frame / FPS, found, SIZE, landmarks=landmarks)
+        following = Tracker(TrackingSettings(), json.loads(json.dumps(following.state, allow_nan=False)))
+    _, expected, landmarks = following.coast(20 / FPS, SIZE)
+    assert landmarks.dtype == np.float32
+    np.testing.assert_allclose(landmarks[0], np.add(points, 300), atol=2)
+    centre = (expected[0, :2] + expected[0, 2:]) / 2
+    np.testing.assert_allclose(landmarks[0] - centre, points, rtol=0.05, atol=0.1)
+    assert np.isnan(landmarks[1]).all()
 
 
 def test_only_what_was_found_at_the_last_search_coasts() -> None:
     following = tracker()
     following.update(0.0, boxes((300, 300), (600, 300)), SIZE)
     following.update(0.04, boxes((600, 300)), SIZE)
-    numbers, _ = following.coast(0.08, SIZE)
+    numbers, *_ = following.coast(0.08, SIZE)
     assert numbers.tolist() == [1]
 
 

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from skimage.data import astronaut
 from videos import FACE, landscape
 
-from fer_batch.inference.crop import crop_faces
+from fer_batch.inference.crop import crop_faces, crop_squares
 from fer_batch.inference.picture import ArrayPicture
-from fer_batch.model.onnx_file import CropGeometry
+from fer_batch.model.crop_geometry import FER2013_CROP
 from fer_batch.progress import silent
 from fer_batch.settings import AugmentSettings
 from fer_batch.training.augment import draw_moves, move
@@ -29,7 +29,8 @@ def face(zoom: float = 1.0, right: float = 0.0, down: float = 0.0) -> NDArray[np
     height = y1 - y0
     x, y = (x0 + x1) / 2 + right * height, (y0 + y1) / 2 + down * height
     box = [x - zoom * (x1 - x0) / 2, y - zoom * height / 2, x + zoom * (x1 - x0) / 2, y + zoom * height / 2]
-    return crop_faces(ArrayPicture(astronaut()), np.array([box], np.float32), CropGeometry(), 48)[0]
+    boxes, unknown = np.array([box], np.float32), np.full((1, 5, 2), np.nan, np.float32)
+    return crop_faces(ArrayPicture(astronaut()), crop_squares(boxes, unknown, FER2013_CROP), 48)[0]
 
 
 def test_a_face_is_cut_out_where_it_lies_and_as_large_as_it_is() -> None:
@@ -42,8 +43,8 @@ def test_a_face_is_cut_out_where_it_lies_and_as_large_as_it_is() -> None:
     torch.testing.assert_close(plain, torch.tensor(WHOLE), atol=0.15, rtol=0)
     assert float(small[2]) == pytest.approx(float(plain[2]) / 1.4, abs=0.1)
     # The picture was cut out further right, and further up: the face lies the other way in it.
-    assert float(right[0] - plain[0]) == pytest.approx(-0.2 * 2 / CropGeometry().side, abs=0.1)
-    assert float(up[1] - plain[1]) == pytest.approx(0.2 * 2 / CropGeometry().side, abs=0.1)
+    assert float(right[0] - plain[0]) == pytest.approx(-0.2 * 2 / FER2013_CROP.side, abs=0.1)
+    assert float(up[1] - plain[1]) == pytest.approx(0.2 * 2 / FER2013_CROP.side, abs=0.1)
 
 
 def test_without_a_face_the_picture_is_the_frame() -> None:
