@@ -21,7 +21,7 @@ import numpy as np
 from scipy.optimize import least_squares
 
 from fer_batch.dataset import load_split
-from fer_batch.inference.crop import crop_squares, landmark_terms
+from fer_batch.inference.crop import crop_square, landmark_terms
 from fer_batch.inference.detector import Detections, YuNet, resolve_detector
 from fer_batch.model.crop_geometry import FER2013_CROP, LANDMARK_TERMS, CropGeometry, LandmarkGeometry
 from fer_batch.settings import DetectionSettings
@@ -42,17 +42,19 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=8000)
     arguments = parser.parse_args()
     faces = faces_of(load_split(arguments.dataset, "train").images[: arguments.rows])
-    box, landmarks = by_box(faces), by_landmarks(faces)
-    print(f"side, centre_x, centre_y = {box.side:.3f}, {box.centre_x:+.3f}, {box.centre_y:+.3f}")
+    plain, landmarks = by_box(faces), by_landmarks(faces)
+    print(f"side, centre_x, centre_y = {plain.side:.3f}, {plain.centre_x:+.3f}, {plain.centre_y:+.3f}")
     print(f"landmarks.centre_x = {landmarks.centre_x:+.3f}")
     print(f"{'term':>12} {'centre_y':>9} {'log_side':>9}")
     for term, shift, side in zip(LANDMARK_TERMS, landmarks.centre_y, landmarks.log_side, strict=True):
         print(f"{term:>12} {shift:+9.3f} {side:+9.3f}")
     unseen = faces_of(load_split(arguments.dataset, "val").images[:ROWS_TO_JUDGE])
     wanted = targets(unseen)
-    fitted = replace(box, landmarks=landmarks)
-    for name, geometry in (("box", box), ("fitted here", fitted), ("FER2013_CROP", FER2013_CROP)):
-        error = wanted - relative(crop_squares(unseen.boxes, unseen.landmarks, geometry), unseen)
+    fitted = replace(plain, landmarks=landmarks)
+    for name, geometry in (("box", plain), ("fitted here", fitted), ("FER2013_CROP", FER2013_CROP)):
+        faces = zip(unseen.boxes, unseen.landmarks, strict=True)
+        squares = np.array([crop_square(box, landmarks, geometry) for box, landmarks in faces])
+        error = wanted - relative(squares, unseen)
         spread = ", ".join(f"{value:.3f}" for value in error.std(0))
         print(f"{name:>12}: off on PublicTest by (standard deviations of x, y, log side) {spread}")
 
@@ -100,10 +102,9 @@ def by_box(faces: Detections) -> CropGeometry:
 
 def by_landmarks(faces: Detections) -> LandmarkGeometry:
     """The factors with the least Huber loss; those of errors beyond a median one count less."""
-    wanted, corners = targets(faces), faces.boxes.astype(np.float64)
-    centres, extents = (corners[:, :2] + corners[:, 2:]) / 2, corners[:, 2:] - corners[:, :2]
-    points = (faces.landmarks - centres[:, None]) / extents[:, None, 1:]
-    sideways, terms = landmark_terms(extents[:, 0] / extents[:, 1], points)
+    wanted = targets(faces)
+    seen = [landmark_terms(box, points) for box, points in zip(faces.boxes, faces.landmarks, strict=True)]
+    sideways, terms = np.array([one for one, _ in seen]), np.array([values for _, values in seen])
 
     def fit(values: np.ndarray, target: np.ndarray) -> tuple[float, ...]:
         scale = float(np.median(np.abs(target - np.median(target))))

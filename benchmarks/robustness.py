@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from fer_batch.dataset import load_split
 from fer_batch.inference.classifier import Classifier
-from fer_batch.inference.crop import crop_faces, crop_squares
+from fer_batch.inference.crop import crop_faces
 from fer_batch.inference.detector import YuNet, resolve_detector
 from fer_batch.inference.picture import ArrayPicture
 from fer_batch.model.onnx_file import resolve
@@ -169,10 +169,9 @@ def end_to_end(
         if len(faces):
             found += 1
             areas = np.prod(faces.boxes[:, 2:] - faces.boxes[:, :2], axis=1)
-            largest = [int(areas.argmax())]
-            card = classifier.card
-            square = crop_squares(faces.boxes[largest], faces.landmarks[largest], card.crop)
-            crops = crop_faces(ArrayPicture(frame), square, card.input_size)
+            largest, card = [int(areas.argmax())], classifier.card
+            box, landmarks = faces.boxes[largest], faces.landmarks[largest]
+            crops = crop_faces(ArrayPicture(frame), box, landmarks, card.crop, card.input_size)
             right += classifier.probabilities(crops).argmax(1)[0] == label
     n = len(images)
     print(f"\nend to end: found {found / n:.2%} of {n}")

@@ -32,7 +32,7 @@ from fer_batch.annotation.track import Tracker
 from fer_batch.dataset import load_split
 from fer_batch.emotions import LABELS, Emotion
 from fer_batch.inference.classifier import Classifier
-from fer_batch.inference.crop import crop_faces, crop_squares
+from fer_batch.inference.crop import crop_faces
 from fer_batch.inference.detector import YuNet, resolve_detector
 from fer_batch.inference.picture import ArrayPicture
 from fer_batch.model.onnx_file import resolve
@@ -91,8 +91,7 @@ def video_rows(path: Path, classifier: Classifier) -> pa.Table:
         for frame in container.decode(video=0):
             image = frame.to_ndarray(format="rgb24")
             faces, card = detector.detect(image), classifier.card
-            squares = crop_squares(faces.boxes, faces.landmarks, card.crop)
-            crops = crop_faces(ArrayPicture(image), squares, card.input_size)
+            crops = crop_faces(ArrayPicture(image), faces.boxes, faces.landmarks, card.crop, card.input_size)
             tracks.append(tracker.update(frame.time, faces.boxes, image.shape[:2]))
             times += [frame.time] * len(faces)
             found.append(classifier.probabilities(crops))

@@ -26,7 +26,7 @@ from fer_batch.annotation.parts import Resume
 from fer_batch.annotation.scenes import is_cut, thumbnail
 from fer_batch.annotation.track import Tracker
 from fer_batch.inference.classifier import Classifies
-from fer_batch.inference.crop import crop_faces, crop_squares
+from fer_batch.inference.crop import crop_faces
 from fer_batch.inference.detector import Detections, Detector
 from fer_batch.inference.picture import ArrayPicture, Picture, shrunk
 from fer_batch.settings import AnnotateSettings
@@ -175,8 +175,7 @@ class Cropping:
         elif self.whole:
             crops = shrunk(picture.gray(slice(None), slice(None)), (size, size))[None]
         else:
-            squares = crop_squares(faces.boxes, tracked.landmarks, card.crop)
-            crops = crop_faces(picture, squares, size)
+            crops = crop_faces(picture, faces.boxes, tracked.landmarks, card.crop, size)
         bare = replace(tracked, frame=replace(tracked.frame, picture=None))
         return CroppedFrame(bare, crops)
 

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from fer_batch.inference.crop import crop_squares
+from fer_batch.inference.crop import crop_square
 from fer_batch.inference.detector import YuNet, resolve_detector
 from fer_batch.model.crop_geometry import FER2013_CROP
 from fer_batch.progress import Progress
@@ -53,8 +53,8 @@ def _frame(detector: YuNet, image: NDArray[np.uint8]) -> tuple[float, float, flo
     faces = detector.detect(scene)
     if not len(faces):
         return WHOLE
-    largest = [int(np.prod(faces.boxes[:, 2:] - faces.boxes[:, :2], axis=1).argmax())]
-    *centre, side = crop_squares(faces.boxes[largest], faces.landmarks[largest], FER2013_CROP)[0].tolist()
+    largest = int(np.prod(faces.boxes[:, 2:] - faces.boxes[:, :2], axis=1).argmax())
+    *centre, side = crop_square(faces.boxes[largest], faces.landmarks[largest], FER2013_CROP)
     x, y = ((value - _MARGIN) / _SHOWN * 2 - 1 for value in centre)
     return x, y, side / _SHOWN
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from scipy.stats import spearmanr
 
 from fer_batch.annotation.face_quality import FaceQuality, face_quality
-from fer_batch.inference.crop import crop_faces, crop_squares
+from fer_batch.inference.crop import crop_faces
 from fer_batch.inference.detector import Detections, YuNet, resolve_detector
 from fer_batch.inference.picture import ArrayPicture
 from fer_batch.model.crop_geometry import FER2013_CROP
@@ -38,8 +38,7 @@ def found() -> tuple[Detections, NDArray[np.uint8]]:
 
 
 def crops_of(faces: Detections, picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    squares = crop_squares(faces.boxes, faces.landmarks, FER2013_CROP)
-    return crop_faces(ArrayPicture(picture), squares, 48)
+    return crop_faces(ArrayPicture(picture), faces.boxes, faces.landmarks, FER2013_CROP, 48)
 
 
 def of_crops(crops: list[NDArray[np.uint8]]) -> FaceQuality:

@@ -11,13 +11,13 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 
-from fer_batch.inference.crop import crop_faces, crop_squares
+from fer_batch.inference.crop import crop_faces, crop_square
 from fer_batch.inference.picture import ArrayPicture, shrunk
 from fer_batch.model.crop_geometry import FER2013_CROP, CropGeometry
 
 coordinates = st.floats(-500, 500)
 lengths = st.floats(0.1, 600)
-UNKNOWN = np.full((1, 5, 2), np.nan, np.float32)
+UNKNOWN = np.full((5, 2), np.nan, np.float32)
 FRONTAL = np.array([[-0.175, -0.14], [0.175, -0.14], [0, 0.06], [-0.145, 0.23], [0.145, 0.23]])
 """Landmarks from the box's centre and in its heights, as they lie in FER2013's pictures on average."""
 
@@ -26,25 +26,27 @@ EXACT = CropGeometry(1, 0, 0)
 """The square of a box that is one is the box."""
 
 
-def by_box(box: list[float], geometry: CropGeometry = EXACT) -> NDArray[np.float64]:
-    return crop_squares(np.array([box], np.float32), UNKNOWN, geometry)
+def by_box(box: list[float], geometry: CropGeometry = EXACT) -> tuple[float, float, float]:
+    return crop_square(np.array(box, np.float32), UNKNOWN, geometry)
 
 
-def by_landmarks(points: NDArray[np.float64], aspect: float = 0.79) -> NDArray[np.float64]:
+def cut(image: NDArray[np.uint8], box: list[float], geometry: CropGeometry = EXACT) -> NDArray[np.uint8]:
+    return crop_faces(ArrayPicture(image), np.array([box], np.float32), UNKNOWN[None], geometry, 48)[0]
+
+
+def by_landmarks(points: NDArray[np.float64], aspect: float = 0.79) -> tuple[float, float, float]:
     """The square of a box a hundred pixels high whose centre is (300, 200)."""
     half = 50 * aspect
-    box = np.array([[300 - half, 150, 300 + half, 250]], np.float32)
-    landmarks = (points[None] * 100 + (300, 200)).astype(np.float32)
-    return crop_squares(box, landmarks, FER2013_CROP)[0]
+    box = np.array([300 - half, 150, 300 + half, 250], np.float32)
+    return crop_square(box, (points * 100 + (300, 200)).astype(np.float32), FER2013_CROP)
 
 
 @given(x=coordinates, y=coordinates, width=lengths, height=lengths)
 def test_any_box_gives_a_crop(x: float, y: float, width: float, height: float) -> None:
-    squares = by_box([x, y, x + width, y + height])
-    crops = crop_faces(ArrayPicture(np.full((120, 160, 3), 77, np.uint8)), squares, 48)
-    assert crops.shape == (1, 48, 48)
-    assert crops.dtype == np.uint8
-    assert np.all(crops == 77)
+    crop = cut(np.full((120, 160, 3), 77, np.uint8), [x, y, x + width, y + height], FER2013_CROP)
+    assert crop.shape == (48, 48)
+    assert crop.dtype == np.uint8
+    assert np.all(crop == 77)
 
 
 @given(x=coordinates, y=coordinates, height=st.floats(2, 600))
@@ -54,25 +56,27 @@ def test_without_landmarks_the_square_has_the_stated_side_and_centre(
     geometry = CropGeometry(side=1.1, centre_x=0.1, centre_y=-0.2)
     with_them = replace(geometry, landmarks=FER2013_CROP.landmarks)
     for stated in (geometry, with_them):
-        ((centre_x, centre_y, side),) = by_box([x, y, x + 50, y + height], stated)
+        centre_x, centre_y, side = by_box([x, y, x + 50, y + height], stated)
         assert side == pytest.approx(1.1 * height, rel=1e-3)
         assert centre_x == pytest.approx(x + 25 + 0.1 * height, abs=1e-2)
         assert centre_y == pytest.approx(y + height / 2 - 0.2 * height, abs=1e-2)
 
 
 def test_a_card_without_factors_for_landmarks_does_not_look_at_them() -> None:
-    box, landmarks = np.array([[0, 0, 60, 80]], np.float32), np.full((1, 5, 2), 7, np.float32)
-    geometry = CropGeometry()
-    assert np.array_equal(crop_squares(box, landmarks, geometry), crop_squares(box, UNKNOWN, geometry))
+    box, geometry = [0.0, 0.0, 60.0, 80.0], CropGeometry()
+    landmarks = np.full((5, 2), 7, np.float32)
+    assert crop_square(np.array(box, np.float32), landmarks, geometry) == by_box(box, geometry)
 
 
-def test_faces_with_and_without_landmarks_go_together() -> None:
-    boxes = np.array([[0, 0, 60, 80], [100, 0, 160, 80]], np.float32)
-    points = (FRONTAL * 80 + (30, 40)).astype(np.float32)
-    together = crop_squares(boxes, np.stack([points, UNKNOWN[0]]), FER2013_CROP)
-    assert np.array_equal(together[:1], crop_squares(boxes[:1], points[None], FER2013_CROP))
-    assert np.array_equal(together[1:], crop_squares(boxes[1:], UNKNOWN, FER2013_CROP))
-    assert crop_squares(boxes[:0], UNKNOWN[:0], FER2013_CROP).shape == (0, 3)
+def test_each_face_is_cut_by_what_is_known_of_it() -> None:
+    image = np.random.default_rng(0).integers(0, 256, (100, 180, 3), np.uint8)
+    boxes = np.array([[10, 10, 70, 90], [100, 10, 160, 90]], np.float32)
+    points = (FRONTAL * 80 + (40, 50)).astype(np.float32)
+    known, unknown = crop_faces(ArrayPicture(image), boxes, np.stack([points, UNKNOWN]), FER2013_CROP, 48)
+    assert np.array_equal(unknown, cut(image, boxes[1].tolist(), FER2013_CROP))
+    assert not np.array_equal(known, cut(image, boxes[0].tolist(), FER2013_CROP))
+    none = crop_faces(ArrayPicture(image), boxes[:0], np.empty((0, 5, 2), np.float32), FER2013_CROP, 48)
+    assert none.shape == (0, 48, 48)
 
 
 def test_a_frontal_face_has_about_the_square_of_its_box() -> None:
@@ -99,28 +103,27 @@ def test_no_landmarks_move_the_square_far(points: NDArray[np.float64], aspect: f
 
 @given(scale=st.floats(0.1, 10), x=coordinates, y=coordinates)
 def test_squares_move_and_grow_with_their_faces(scale: float, x: float, y: float) -> None:
-    box = np.array([[-30, -40, 30, 40]], np.float64)
-    points = np.add(FRONTAL, (0.05, 0))[None] * 80
-    (square,) = crop_squares(box, points, FER2013_CROP)
-    (moved,) = crop_squares(box * scale + (x, y, x, y), points * scale + (x, y), FER2013_CROP)
-    assert moved == pytest.approx(square * scale + (x, y, 0), abs=1e-6)
+    box, points = np.array([-30, -40, 30, 40], np.float64), np.add(FRONTAL, (0.05, 0)) * 80
+    square = crop_square(box, points, FER2013_CROP)
+    moved = crop_square(box * scale + (x, y, x, y), points * scale + (x, y), FER2013_CROP)
+    assert moved == pytest.approx(np.array(square) * scale + (x, y, 0), abs=1e-6)
 
 
 def test_a_square_has_at_least_a_pixel() -> None:
-    assert by_box([5, 5, 5, 5])[0].tolist() == [5, 5, 1]
+    assert by_box([5, 5, 5, 5]) == (5, 5, 1)
 
 
 def test_what_is_inside_is_cut_out_exactly() -> None:
     image = np.zeros((200, 200, 3), np.uint8)
     image[50:98, 60:108] = np.arange(48, dtype=np.uint8)[:, None, None] + 100
-    (crop,) = crop_faces(ArrayPicture(image), by_box([60, 50, 108, 98]), 48)
+    crop = cut(image, [60, 50, 108, 98])
     assert np.array_equal(crop, np.tile(np.arange(100, 148, dtype=np.uint8)[:, None], (1, 48)))
 
 
 def test_beyond_the_edge_the_edge_is_repeated() -> None:
     image = np.full((100, 100, 3), 10, np.uint8)
     image[:, 0] = 200
-    (crop,) = crop_faces(ArrayPicture(image), by_box([-24, 20, 24, 68]), 48)
+    crop = cut(image, [-24, 20, 24, 68])
     assert np.all(crop[:, :25] == 200)
     assert np.all(crop[:, 25:] == 10)
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from skimage.data import astronaut
 from videos import FACE, landscape
 
-from fer_batch.inference.crop import crop_faces, crop_squares
+from fer_batch.inference.crop import crop_faces
 from fer_batch.inference.picture import ArrayPicture
 from fer_batch.model.crop_geometry import FER2013_CROP
 from fer_batch.progress import silent
@@ -30,7 +30,7 @@ def face(zoom: float = 1.0, right: float = 0.0, down: float = 0.0) -> NDArray[np
     x, y = (x0 + x1) / 2 + right * height, (y0 + y1) / 2 + down * height
     box = [x - zoom * (x1 - x0) / 2, y - zoom * height / 2, x + zoom * (x1 - x0) / 2, y + zoom * height / 2]
     boxes, unknown = np.array([box], np.float32), np.full((1, 5, 2), np.nan, np.float32)
-    return crop_faces(ArrayPicture(astronaut()), crop_squares(boxes, unknown, FER2013_CROP), 48)[0]
+    return crop_faces(ArrayPicture(astronaut()), boxes, unknown, FER2013_CROP, 48)[0]
 
 
 def test_a_face_is_cut_out_where_it_lies_and_as_large_as_it_is() -> None:
