@@ -5,8 +5,8 @@
 Each picture is enlarged and set somewhere into a plain frame, so that the detector sees it as it would see
 a face in a video, at sizes that footage has. On pictures of Training with exactly one face the square that
 leads back to the picture is fitted, once from the box alone (medians) and once from box and landmarks
-(regression with Huber's loss, mirrored faces counted in). Prints `FER2013_CROP`'s numbers, and how far both
-squares are off on PublicTest.
+(regression with Huber's loss). Prints `FER2013_CROP`'s numbers, and how far both squares are off on
+PublicTest.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from scipy.optimize import least_squares
 from fer_batch.dataset import load_split
 from fer_batch.inference.crop import crop_square, landmark_terms
 from fer_batch.inference.detector import Detections, YuNet, resolve_detector
-from fer_batch.model.crop_geometry import FER2013_CROP, LANDMARK_TERMS, CropGeometry, LandmarkGeometry
+from fer_batch.model.crop_geometry import FER2013_CROP, CropGeometry, LandmarkGeometry, LandmarkTerms
 from fer_batch.settings import DetectionSettings
 
 FRAME = (360, 640)
@@ -31,6 +31,7 @@ SIDES = (80, 320)
 """Of the picture in the frame, in pixels."""
 GRAY = 127
 ROWS_TO_JUDGE = 1000
+PIXELS = 1000
 
 
 def main() -> None:
@@ -42,21 +43,25 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=8000)
     arguments = parser.parse_args()
     faces = faces_of(load_split(arguments.dataset, "train").images[: arguments.rows])
-    plain, landmarks = by_box(faces), by_landmarks(faces)
+    plain, fitted = by_box(faces), by_landmarks(faces)
     print(f"side, centre_x, centre_y = {plain.side:.3f}, {plain.centre_x:+.3f}, {plain.centre_y:+.3f}")
-    print(f"landmarks.centre_x = {landmarks.centre_x:+.3f}")
+    print(f"landmarks.centre_x = {fitted.centre_x:+.3f}")
     print(f"{'term':>12} {'centre_y':>9} {'log_side':>9}")
-    for term, shift, side in zip(LANDMARK_TERMS, landmarks.centre_y, landmarks.log_side, strict=True):
+    for term, shift, side in zip(LandmarkTerms._fields, fitted.centre_y, fitted.log_side, strict=True):
         print(f"{term:>12} {shift:+9.3f} {side:+9.3f}")
     unseen = faces_of(load_split(arguments.dataset, "val").images[:ROWS_TO_JUDGE])
     wanted = targets(unseen)
-    fitted = replace(plain, landmarks=landmarks)
-    for name, geometry in (("box", plain), ("fitted here", fitted), ("FER2013_CROP", FER2013_CROP)):
-        faces = zip(unseen.boxes, unseen.landmarks, strict=True)
-        squares = np.array([crop_square(box, landmarks, geometry) for box, landmarks in faces])
-        error = wanted - relative(squares, unseen)
-        spread = ", ".join(f"{value:.3f}" for value in error.std(0))
-        print(f"{name:>12}: off on PublicTest by (standard deviations of x, y, log side) {spread}")
+    for name, geometry in (
+        ("box", plain),
+        ("fitted here", replace(plain, landmarks=fitted)),
+        ("FER2013_CROP", FER2013_CROP),
+    ):
+        # In pixels of a large picture: a square has a side of at least one pixel.
+        each = zip(unseen.boxes * PIXELS, unseen.landmarks * PIXELS, strict=True)
+        squares = np.array([crop_square(box, points, geometry) for box, points in each]) / PIXELS
+        error = np.sqrt(np.mean((wanted - relative(squares, unseen)) ** 2, axis=0))
+        off = ", ".join(f"{value:.3f}" for value in error)
+        print(f"{name:>12}: off on PublicTest by (root mean square of x, y, log side) {off}")
 
 
 def faces_of(images: np.ndarray) -> Detections:
@@ -101,19 +106,21 @@ def by_box(faces: Detections) -> CropGeometry:
 
 
 def by_landmarks(faces: Detections) -> LandmarkGeometry:
-    """The factors with the least Huber loss; those of errors beyond a median one count less."""
+    """The coefficients with the least Huber loss: errors beyond the targets' median deviation count less."""
     wanted = targets(faces)
     seen = [landmark_terms(box, points) for box, points in zip(faces.boxes, faces.landmarks, strict=True)]
     sideways, terms = np.array([one for one, _ in seen]), np.array([values for _, values in seen])
 
     def fit(values: np.ndarray, target: np.ndarray) -> tuple[float, ...]:
         scale = float(np.median(np.abs(target - np.median(target))))
-        factors, *_ = np.linalg.lstsq(values, target, rcond=None)
-        found = least_squares(lambda x: values @ x - target, factors, loss="huber", f_scale=scale)
+        start, *_ = np.linalg.lstsq(values, target, rcond=None)
+        found = least_squares(lambda x: values @ x - target, start, loss="huber", f_scale=scale)
         return tuple(found.x.tolist())
 
     (centre_x,) = fit(sideways[:, None], wanted[:, 0])
-    return LandmarkGeometry(centre_x, fit(terms, wanted[:, 1]), fit(terms, wanted[:, 2]))
+    return LandmarkGeometry(
+        centre_x, LandmarkTerms(*fit(terms, wanted[:, 1])), LandmarkTerms(*fit(terms, wanted[:, 2]))
+    )
 
 
 if __name__ == "__main__":

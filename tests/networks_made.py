@@ -7,9 +7,10 @@ from pathlib import Path
 import torch
 
 from fer_batch.model.architectures import Network, build_network
+from fer_batch.model.crop_geometry import FER2013_CROP
 from fer_batch.model.export import export_onnx
 from fer_batch.model.onnx_file import ModelCard
-from fer_batch.settings import TrainSettings, build
+from fer_batch.settings import Head, TrainSettings, build
 
 
 def trained_a_little(arch: str) -> Network:
@@ -24,6 +25,7 @@ def trained_a_little(arch: str) -> Network:
 
 def write_model(path: Path, arch: str = "se_resnet") -> ModelCard:
     """Write such a network as a model file in float32; returns its card."""
-    card = ModelCard(architecture=arch, heads={"fer2013": 1.25, "crowd": 0.8}, figures={"val": {}})
+    heads: dict[Head, float] = {"fer2013": 1.25, "crowd": 0.8}
+    card = ModelCard(architecture=arch, heads=heads, crop=FER2013_CROP, figures={"val": {}})
     export_onnx(trained_a_little(arch), card, path)
     return card

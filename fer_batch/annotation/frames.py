@@ -70,9 +70,9 @@ class TrackedFrame:
     faces: Detections
     tracks: NDArray[np.int64]
     """[N]; -1 for pictures, which have no tracks."""
-    landmarks: NDArray[np.float32]
-    """[N, 5, 2], to crop by: those of `faces`, or, where no faces were searched, the last ones of their
-    tracks, moved along. They are a guess, which is why `faces` has none there."""
+    to_crop: Detections
+    """What to cut out: `faces`, or, where none were searched, the same faces as they were last found, moved
+    along with their tracks. They are a guess, which is why `faces` has no landmarks there."""
     resume: dict[str, Any] | None
     """At the end of a part: all that the stages up to here need to go on behind this frame."""
 

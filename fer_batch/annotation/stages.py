@@ -132,14 +132,15 @@ def follow(frames: Iterable[DetectedFrame], tracker: Tracker | None) -> Iterator
         marked, frame = detected.marked, detected.marked.frame
         if tracker is None or frame.time_s is None or frame.picture is None:
             faces = detected.faces or no_faces()
-            tracks, landmarks = np.full(len(faces), -1, np.int64), faces.landmarks
+            tracks, to_crop = np.full(len(faces), -1, np.int64), faces
         elif detected.faces is None:
-            tracks, boxes, landmarks = tracker.coast(frame.time_s, frame.picture.size)
+            tracks, boxes, points = tracker.coast(frame.time_s, frame.picture.size)
             faces = _unseen(boxes)
+            to_crop = _of_points(points, faces.scores)
         else:
-            faces, landmarks = detected.faces, detected.faces.landmarks
+            faces = to_crop = detected.faces
             size = frame.picture.size
-            tracks = tracker.update(frame.time_s, faces.boxes, size, landmarks=landmarks, cut=marked.cut)
+            tracks = tracker.update(frame.time_s, faces.boxes, size, points=_points(faces), cut=marked.cut)
         resume = None
         if (marked.number + 1) % FRAMES_A_PART == 0:
             resume = {
@@ -148,7 +149,7 @@ def follow(frames: Iterable[DetectedFrame], tracker: Tracker | None) -> Iterator
                 "thumbnail": None if marked.thumbnail is None else marked.thumbnail.tolist(),
                 "tracker": None if tracker is None else tracker.state,
             }
-        yield TrackedFrame(frame, faces, tracks, landmarks, resume)
+        yield TrackedFrame(frame, faces, tracks, to_crop, resume)
 
 
 @dataclass(frozen=True)
@@ -175,7 +176,7 @@ class Cropping:
         elif self.whole:
             crops = shrunk(picture.gray(slice(None), slice(None)), (size, size))[None]
         else:
-            crops = crop_faces(picture, faces.boxes, tracked.landmarks, card.crop, size)
+            crops = crop_faces(picture, tracked.to_crop.boxes, tracked.to_crop.landmarks, card.crop, size)
         bare = replace(tracked, frame=replace(tracked.frame, picture=None))
         return CroppedFrame(bare, crops)
 
@@ -228,6 +229,17 @@ def _unseen(boxes: NDArray[np.float32]) -> Detections:
     """Faces of which nothing is known but where they are."""
     n = len(boxes)
     return Detections(boxes, np.full(n, np.nan, np.float32), np.full((n, 5, 2), np.nan, np.float32))
+
+
+def _points(faces: Detections) -> NDArray[np.float32]:
+    """All that lies on faces, [N, 7, 2]: two corners of the box, and the landmarks."""
+    return np.concatenate((faces.boxes.reshape(-1, 2, 2), faces.landmarks), axis=1)
+
+
+def _of_points(points: NDArray[np.float32], scores: NDArray[np.float32]) -> Detections:
+    """The faces that `_points` was made of."""
+    points = points.reshape(-1, 7, 2)
+    return Detections(points[:, :2].reshape(-1, 4), scores, points[:, 2:])
 
 
 def _whole_picture(height: int, width: int) -> Detections:

@@ -79,9 +79,9 @@ class _Track:
     log_height: _Axis
     aspect: float
     """Width over height."""
-    landmarks: list[list[float]] | None
-    """When it was last seen, from the box's centre and in its heights; None where the detector gave none.
-    They move along, and tell nothing of which face is whose."""
+    points: list[list[float | None]]
+    """Of the face when it was last seen, from the centre and in heights; None where unknown. They move along,
+    and tell nothing of which face is whose."""
 
     @classmethod
     def from_state(cls, state: Mapping[str, Any]) -> _Track:
@@ -100,10 +100,13 @@ class _Track:
         return x - side, y - half, x + side, y + half
 
     @property
-    def expected_landmarks(self) -> NDArray[np.float64]:
-        if self.landmarks is None:
-            return np.full((5, 2), np.nan)
-        return np.array(self.landmarks) * self.height + (self.x.value, self.y.value)
+    def moved_points(self) -> NDArray[np.float64]:
+        return np.array(self.points, np.float64).reshape(-1, 2) * self.height + (self.x.value, self.y.value)
+
+    def keep(self, points: NDArray[np.float32]) -> None:
+        """Take these points along from here."""
+        relative = (points.astype(np.float64) - (self.x.value, self.y.value)) / self.height
+        self.points = [[v if math.isfinite(v) else None for v in point] for point in relative.tolist()]
 
 
 @dataclass(frozen=True)
@@ -112,16 +115,12 @@ class _Box:
     y: float
     log_height: float
     aspect: float
-    landmarks: list[list[float]] | None
 
     @classmethod
-    def of(cls, box: NDArray[np.float32], landmarks: NDArray[np.float32]) -> _Box:
+    def of(cls, box: NDArray[np.float32]) -> _Box:
         x0, y0, x1, y1 = (float(value) for value in box)
         width, height = max(x1 - x0, 1e-3), max(y1 - y0, 1e-3)
-        x, y = (x0 + x1) / 2, (y0 + y1) / 2
-        points = (landmarks.astype(np.float64) - (x, y)) / height
-        known = points.tolist() if np.isfinite(points).all() else None
-        return cls(x, y, math.log(height), width / height, known)
+        return cls((x0 + x1) / 2, (y0 + y1) / 2, math.log(height), width / height)
 
 
 class Tracker:
@@ -157,7 +156,7 @@ class Tracker:
         boxes: NDArray[np.float32],
         size: tuple[int, int],
         *,
-        landmarks: NDArray[np.float32] | None = None,
+        points: NDArray[np.float32] | None = None,
         cut: bool = False,
     ) -> NDArray[np.int64]:
         """Give the faces of the next frame their tracks.
@@ -166,7 +165,8 @@ class Tracker:
             time_s: presentation time of the frame, in seconds.
             boxes: float32 [N, 4], x0, y0, x1, y1 in pixels.
             size: height and width of the frame in pixels.
-            landmarks: float32 [N, 5, 2], x and y in pixels, to be moved along in `coast`.
+            points: float32 [N, P, 2], x and y in pixels, of the faces, which `coast` moves along with them;
+                NaN where unknown. In every frame as many.
             cut: the frame begins a new scene: no track goes on.
 
         Returns:
@@ -176,8 +176,7 @@ class Tracker:
             self._tracks = []
         self._predict(time_s, size)
         self._searched_s = time_s
-        points = np.full((len(boxes), 5, 2), np.nan, np.float32) if landmarks is None else landmarks
-        found = [_Box.of(box, own) for box, own in zip(boxes, points, strict=True)]
+        found = [_Box.of(box) for box in boxes]
         numbers = np.empty(len(found), np.int64)
         chosen = self._assign(found)
         for index, box in enumerate(found):
@@ -186,6 +185,8 @@ class Tracker:
                 track = self._begin(box, time_s)
             else:
                 _correct(track, box, time_s)
+            if points is not None:
+                track.keep(points[index])
             numbers[index] = track.number
         return numbers
 
@@ -200,13 +201,13 @@ class Tracker:
 
         Returns:
             int64 [N], their tracks; float32 [N, 4], their boxes: x0, y0, x1, y1 in pixels; and
-            float32 [N, 5, 2], the landmarks that were last seen, moved with the boxes, NaN where unknown.
+            float32 [N, P, 2], the points that were last seen, moved and grown with the faces.
         """
         self._predict(time_s, size)
         going = [track for track in self._tracks if track.seen_s == self._searched_s]
         boxes = np.array([track.box for track in going], np.float32).reshape(-1, 4)
-        landmarks = np.array([track.expected_landmarks for track in going], np.float32).reshape(-1, 5, 2)
-        return np.array([track.number for track in going], np.int64), boxes, landmarks
+        points = np.array([track.moved_points for track in going], np.float32)
+        return np.array([track.number for track in going], np.int64), boxes, points
 
     def _predict(self, time_s: float, size: tuple[int, int]) -> None:
         """Move every track on to this time; forget those unseen for too long, or gone from the picture."""
@@ -242,7 +243,7 @@ class Tracker:
             y=_Axis(box.y, 0.0, place, 0.0, velocity),
             log_height=_Axis(box.log_height, 0.0, _MEASURED**2, 0.0, _FIRST_GROWTH**2),
             aspect=box.aspect,
-            landmarks=box.landmarks,
+            points=[],
         )
         self._next += 1
         self._tracks.append(track)
@@ -262,7 +263,6 @@ def _correct(track: _Track, box: _Box, time_s: float) -> None:
     track.y.update(box.y, deviation)
     track.log_height.update(box.log_height, _MEASURED)
     track.aspect += _ASPECT_SHARE * (box.aspect - track.aspect)
-    track.landmarks = box.landmarks
     track.seen_s = time_s
 
 

@@ -153,7 +153,7 @@ def _card(card: ModelCard, path: Path, sha256: str) -> str:
         f"input:         gray, {card.input_size}x{card.input_size}, uint8; normalised {card.normalisation}",
         f"crop:          square of side {card.crop.side} x box height, centre shifted by "
         f"({card.crop.centre_x:+}, {card.crop.centre_y:+}) box heights"
-        f"{', moved by the landmarks' if card.crop.landmarks else ''}",
+        f"{'; by the landmarks where they are known' if card.crop.landmarks else ''}",
         f"trained on:    data with fingerprint {card.training.get('data_fingerprint', 'unknown')}",
         f"epoch:         {card.training.get('epoch', 'unknown')}",
     ]

@@ -11,13 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fer_batch.inference.picture import Picture, shrunk
-from fer_batch.model.crop_geometry import CropGeometry
+from fer_batch.model.crop_geometry import CropGeometry, LandmarkTerms
 
 _LOG_SIDES = (math.log(0.7), math.log(1.4))
-"""Between which landmarks can move the side of a square, in heights of the box. Those of a head upside down
-or in full profile lie where nobody's did when the geometry was measured."""
+"""Least and greatest logarithm of the side that landmarks can give a square, in heights of the box. Those of
+a head upside down or in full profile lie where nobody's did when the geometry was measured."""
 _LARGEST_SHIFT = 0.15
-"""How far they can move its centre, in the same."""
+"""How far they can shift its centre from the box's, in the same."""
 
 
 def crop_square(
@@ -35,47 +35,45 @@ def crop_square(
     height = y1 - y0
     right, down, side = geometry.centre_x, geometry.centre_y, geometry.side
     if geometry.landmarks is not None and height > 0 and np.isfinite(landmarks).all():
-        factors = geometry.landmarks
-        sideways, terms = landmark_terms(box, landmarks)
-        right = _within(factors.centre_x * sideways, -_LARGEST_SHIFT, _LARGEST_SHIFT)
-        down = _within(_weighed(factors.centre_y, terms), -_LARGEST_SHIFT, _LARGEST_SHIFT)
-        side = math.exp(_within(_weighed(factors.log_side, terms), *_LOG_SIDES))
+        coefficients = geometry.landmarks
+        landmarks_x, terms = landmark_terms(box, landmarks)
+        right = _within(coefficients.centre_x * landmarks_x, -_LARGEST_SHIFT, _LARGEST_SHIFT)
+        down = _within(_weighted_sum(coefficients.centre_y, terms), -_LARGEST_SHIFT, _LARGEST_SHIFT)
+        side = math.exp(_within(_weighted_sum(coefficients.log_side, terms), *_LOG_SIDES))
     return (x0 + x1) / 2 + right * height, (y0 + y1) / 2 + down * height, max(side * height, 1.0)
 
 
-def landmark_terms(
-    box: NDArray[np.float32], landmarks: NDArray[np.float32]
-) -> tuple[float, tuple[float, ...]]:
-    """What a `LandmarkGeometry` weighs.
+def landmark_terms(box: NDArray[np.float32], landmarks: NDArray[np.float32]) -> tuple[float, LandmarkTerms]:
+    """What the coefficients of a `LandmarkGeometry` are for.
 
     Args:
         box: float32 [4], x0, y0, x1, y1, in any unit, higher than 0.
         landmarks: float32 [5, 2], as `Detections` has them, in the same.
 
     Returns:
-        In heights of the box: how far to the right of its centre the middle of eyes, nose and mouth lies,
-        and the values of `LANDMARK_TERMS`.
+        `landmarks_x`, the mean x of the point between the eyes, the nose and the point between the corners
+        of the mouth, in heights of the box and from its centre; and the terms.
     """
     x0, y0, x1, y1 = (float(value) for value in box)
     x, y, height = (x0 + x1) / 2, (y0 + y1) / 2, y1 - y0
     (eye_x, eye_y), (other_eye_x, other_eye_y), nose, mouth, other_mouth = landmarks.tolist()
     eyes_x, mouth_x = (eye_x + other_eye_x) / 2, (mouth[0] + other_mouth[0]) / 2
-    sideways = ((eyes_x + nose[0] + mouth_x) / 3 - x) / height
-    return sideways, (
-        1.0,
-        (x1 - x0) / height,
-        ((eye_y + other_eye_y) / 2 - y) / height,
-        (nose[1] - y) / height,
-        ((mouth[1] + other_mouth[1]) / 2 - y) / height,
-        (other_eye_x - eye_x) / height,
-        (other_mouth[0] - mouth[0]) / height,
-        sideways**2,
-        abs(other_eye_y - eye_y) / height,
+    landmarks_x = ((eyes_x + nose[0] + mouth_x) / 3 - x) / height
+    return landmarks_x, LandmarkTerms(
+        constant=1.0,
+        aspect=(x1 - x0) / height,
+        eyes_y=((eye_y + other_eye_y) / 2 - y) / height,
+        nose_y=(nose[1] - y) / height,
+        mouth_y=((mouth[1] + other_mouth[1]) / 2 - y) / height,
+        eye_distance=(other_eye_x - eye_x) / height,
+        mouth_width=(other_mouth[0] - mouth[0]) / height,
+        yaw=landmarks_x**2,
+        roll=abs(other_eye_y - eye_y) / height,
     )
 
 
-def _weighed(factors: tuple[float, ...], terms: tuple[float, ...]) -> float:
-    return sum(map(mul, factors, terms))
+def _weighted_sum(coefficients: LandmarkTerms, terms: LandmarkTerms) -> float:
+    return sum(map(mul, coefficients, terms))
 
 
 def _within(value: float, low: float, high: float) -> float:

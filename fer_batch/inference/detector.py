@@ -48,7 +48,8 @@ class Detections:
     scores: NDArray[np.float32]
     """[N], 0–1."""
     landmarks: NDArray[np.float32]
-    """[N, 5, 2]: x, y in pixels of right eye, left eye, nose, right and left corner of the mouth."""
+    """[N, 5, 2]: x, y in pixels of right eye, left eye, nose, right and left corner of the mouth; NaN where
+    unknown."""
 
     def __len__(self) -> int:
         return len(self.scores)

@@ -3,39 +3,48 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
-LANDMARK_TERMS = (
-    "constant",
-    "aspect",
-    "eyes_y",
-    "nose_y",
-    "mouth_y",
-    "eyes_span",
-    "mouth_span",
-    "turn",
-    "tilt",
-)
-"""What the square depends on, where landmarks are known, each in heights of the detector's box and from
-its centre: 1; the box's width; how far below the centre the eyes, the nose and the mouth are; how far
-to the right of the right eye the left one is, and the same of the mouth's corners; the square of how far
-beside the centre the face lies, as it does where a head is turned; how much lower one eye is."""
+
+class LandmarkTerms(NamedTuple):
+    """What the square around a face depends on where its landmarks are known, or the coefficients of that.
+
+    Lengths are in heights of the detector's box, coordinates from the box's centre, right and downwards.
+    """
+
+    constant: float
+    """1."""
+    aspect: float
+    """Width of the box."""
+    eyes_y: float
+    """Of the point between the eyes."""
+    nose_y: float
+    """Of the tip of the nose."""
+    mouth_y: float
+    """Of the point between the corners of the mouth."""
+    eye_distance: float
+    """From the right eye to the left, horizontally; positive in an upright face."""
+    mouth_width: float
+    """From the right corner of the mouth to the left, horizontally."""
+    yaw: float
+    """The square of `landmarks_x`: a face that is turned away lies on one side of its box."""
+    roll: float
+    """How much one eye is lower than the other."""
 
 
 @dataclass(frozen=True)
 class LandmarkGeometry:
-    """The square by landmarks: a linear function of `LANDMARK_TERMS`, the same for a mirrored face."""
+    """The square by landmarks: linear in them and their `LandmarkTerms`, the same for a mirrored face.
+
+    The coefficients belong to the detector whose boxes and landmarks they were fitted to, YuNet.
+    """
 
     centre_x: float
-    """Right shift of the square's centre for each height that the middle of eyes, nose and mouth lies to
-    the right of the box's centre, in heights."""
-    centre_y: tuple[float, ...]
-    """Downward shift of the same, in heights: a factor for each of the terms."""
-    log_side: tuple[float, ...]
-    """Natural logarithm of the square's side, in heights: a factor for each of the terms."""
-
-    def __post_init__(self) -> None:
-        if {len(self.centre_y), len(self.log_side)} != {len(LANDMARK_TERMS)}:
-            raise ValueError(f"centre_y and log_side need a factor for each of {', '.join(LANDMARK_TERMS)}")
+    """Of the mean x of eyes, nose and mouth (`landmarks_x`) in the right shift of the square's centre."""
+    centre_y: LandmarkTerms
+    """Coefficients of the downward shift."""
+    log_side: LandmarkTerms
+    """Coefficients of the natural logarithm of the side."""
 
 
 @dataclass(frozen=True)
@@ -50,16 +59,36 @@ class CropGeometry:
     centre_x: float = 0.0
     """Right shift of the square's centre from the box's, as a share of the box's height, there too."""
     centre_y: float = -0.025
-    """Downward shift of the same, as a share of the box's height."""
+    """Downward shift of the same, there too."""
     landmarks: LandmarkGeometry | None = None
-    """For faces with landmarks; None, as in files of earlier releases, cuts these by their boxes, too."""
+    """For faces with landmarks; None, as in files of format 1, cuts these by their boxes, too."""
 
 
 FER2013_CROP = CropGeometry(
     landmarks=LandmarkGeometry(
         centre_x=0.122,
-        centre_y=(-0.047, 0.051, 0.389, -0.390, 0.289, -0.125, 0.118, -0.122, 0.470),
-        log_side=(-0.347, 1.080, 1.275, 0.036, -0.975, -0.720, 0.439, 4.831, -2.067),
+        centre_y=LandmarkTerms(
+            constant=-0.047,
+            aspect=0.051,
+            eyes_y=0.389,
+            nose_y=-0.390,
+            mouth_y=0.289,
+            eye_distance=-0.125,
+            mouth_width=0.118,
+            yaw=-0.122,
+            roll=0.470,
+        ),
+        log_side=LandmarkTerms(
+            constant=-0.347,
+            aspect=1.080,
+            eyes_y=1.275,
+            nose_y=0.036,
+            mouth_y=-0.975,
+            eye_distance=-0.720,
+            mouth_width=0.439,
+            yaw=4.831,
+            roll=-2.067,
+        ),
     )
 )
-"""Of every model that is trained from now on."""
+"""What `train` writes into cards."""

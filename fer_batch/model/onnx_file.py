@@ -15,15 +15,15 @@ from typing import TYPE_CHECKING, Any
 
 from fer_batch.emotions import LABELS
 from fer_batch.errors import ModelError, UsageError
-from fer_batch.model.crop_geometry import FER2013_CROP, CropGeometry
+from fer_batch.model.crop_geometry import CropGeometry
 from fer_batch.settings import Head
 from fer_batch.storage import atomic_file, real_path
 
 if TYPE_CHECKING:
     import onnx
 
-FORMAT = 1
-"""Raised when a reader of the former number would misread the file."""
+FORMAT = 2
+"""Raised when a reader of the former number would misread the file: one of 1 knows no landmarks."""
 METADATA_KEY = "fer_batch"
 INPUT_NAME = "pixels"
 
@@ -38,7 +38,7 @@ class ModelCard:
     labels: tuple[str, ...] = LABELS
     input_size: int = 48
     normalisation: str = ""
-    crop: CropGeometry = FER2013_CROP
+    crop: CropGeometry = field(default_factory=CropGeometry)
     training: dict[str, Any] = field(default_factory=dict)
     """Fingerprint of the data, settings, versions, chosen epoch."""
     figures: dict[str, Any] = field(default_factory=dict)
@@ -106,7 +106,10 @@ def save_with_card(graph: bytes, card: ModelCard, path: Path) -> None:
     model = onnx.load_from_string(graph)
     forget_origin(model)
     entry = model.metadata_props.add()
-    entry.key, entry.value = METADATA_KEY, json.dumps(asdict(card), ensure_ascii=False)
+    entry.key, entry.value = (
+        METADATA_KEY,
+        json.dumps(asdict(replace(card, format=FORMAT)), ensure_ascii=False),
+    )
     with atomic_file(path) as partial:
         partial.write_bytes(model.SerializeToString(deterministic=True))
 

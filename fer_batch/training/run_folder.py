@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -18,6 +19,7 @@ from fer_batch.figures.confusion import write_confusion
 from fer_batch.figures.curves import write_curves
 from fer_batch.figures.metrics import confusion
 from fer_batch.model.architectures import PIXEL_MEAN, PIXEL_STD, Network
+from fer_batch.model.crop_geometry import FER2013_CROP
 from fer_batch.model.export import export_onnx
 from fer_batch.model.layers import layer_table
 from fer_batch.model.onnx_file import ModelCard, save_with_card
@@ -92,6 +94,7 @@ class RunFolder:
             architecture=self.settings.arch,
             heads=dict.fromkeys(self.data.heads, 1.0),
             normalisation=f"inside the graph: (pixels - {PIXEL_MEAN:g}) / {PIXEL_STD:g}",
+            crop=FER2013_CROP,
             layers=layer_table(network),
             training={
                 "data_fingerprint": self.manifest["data"]["fingerprint"],
@@ -171,6 +174,8 @@ def _start_or_check(
         "data": {"fingerprint": data.fingerprint},
         "teacher": checksums(settings.teacher),
     }
+    if settings.augment.framed:  # pictures follow from it, as from the settings
+        recipe["crop"] = json.loads(json.dumps(asdict(FER2013_CROP)))
     if manifest_file.is_file():
         manifest = read_json(manifest_file)
         if not isinstance(manifest, dict) or not all(isinstance(manifest.get(k, {}), dict) for k in recipe):

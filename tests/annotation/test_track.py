@@ -85,21 +85,24 @@ def test_coasting_goes_where_the_face_was_going() -> None:
         np.testing.assert_allclose(expected, boxes((200 + 5.0 * frame, 300), (800, 500)), atol=4)
 
 
-def test_landmarks_coast_with_their_faces() -> None:
+def test_points_of_faces_coast_with_them() -> None:
     following = tracker()
-    points = np.array([[-12, -9], [12, -9], [0, 3], [-9, 15], [9, 15]], np.float32)
+    rng = np.random.default_rng(0)
+    points = np.array([[-12, -9], [12, -9], [0, 3]], np.float32)
     for frame in range(20):
-        moved = np.add(points, (200 + 5 * frame, 300))
-        landmarks = np.stack([moved, np.full((5, 2), np.nan)]).astype(np.float32)
-        found = boxes((200 + 5.0 * frame, 300), (800, 500))
-        following.update(frame / FPS, found, SIZE, landmarks=landmarks)
+        x, zoom = 200 + 5.0 * frame, 1.02**frame
+        half = np.array([-30, -40, 30, 40]) * zoom * rng.normal(1, 0.05)  # as detectors measure
+        grown = np.array([x, 300, x, 300]) + half
+        found = np.concatenate((grown[None], boxes((800, 500)))).astype(np.float32)
+        own = np.stack([points * zoom + (x, 300), [[1, 2], [np.nan, np.nan], [3, np.nan]]])
+        following.update(frame / FPS, found, SIZE, points=own.astype(np.float32))
         following = Tracker(TrackingSettings(), json.loads(json.dumps(following.state, allow_nan=False)))
-    _, expected, landmarks = following.coast(20 / FPS, SIZE)
-    assert landmarks.dtype == np.float32
-    np.testing.assert_allclose(landmarks[0], np.add(points, 300), atol=2)
-    centre = (expected[0, :2] + expected[0, 2:]) / 2
-    np.testing.assert_allclose(landmarks[0] - centre, points, rtol=0.05, atol=0.1)
-    assert np.isnan(landmarks[1]).all()
+        _, _, now = following.coast(frame / FPS, SIZE)
+        np.testing.assert_allclose(now, own, rtol=1e-5)
+    _, _, moved = following.coast(22 / FPS, SIZE)
+    assert moved.dtype == np.float32
+    np.testing.assert_allclose(moved[0], points * 1.02**22 + (310, 300), atol=2.5)
+    assert np.isnan(moved[1]).tolist() == [[False, False], [True, True], [False, True]]
 
 
 def test_only_what_was_found_at_the_last_search_coasts() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -11,9 +12,9 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 
-from fer_batch.inference.crop import crop_faces, crop_square
+from fer_batch.inference.crop import crop_faces, crop_square, landmark_terms
 from fer_batch.inference.picture import ArrayPicture, shrunk
-from fer_batch.model.crop_geometry import FER2013_CROP, CropGeometry
+from fer_batch.model.crop_geometry import FER2013_CROP, CropGeometry, LandmarkGeometry, LandmarkTerms
 
 coordinates = st.floats(-500, 500)
 lengths = st.floats(0.1, 600)
@@ -91,6 +92,29 @@ def test_a_mirrored_face_has_the_mirrored_square(points: NDArray[np.float64], as
     mirrored = points[[1, 0, 2, 4, 3]] * (-1, 1)
     centre_x, centre_y, side = by_landmarks(points, aspect)
     assert by_landmarks(mirrored, aspect) == pytest.approx((600 - centre_x, centre_y, side), abs=1e-3)
+
+
+def test_coefficients_are_those_of_their_terms() -> None:
+    box = np.array([0, 0, 80, 100], np.float32)
+    points = np.array([[20, 32], [56, 40], [46, 58], [30, 78], [54, 76]], np.float32)
+    landmarks_x, terms = landmark_terms(box, points)
+    middle = (38 + 46 + 42) / 3
+    assert landmarks_x == pytest.approx((middle - 40) / 100)
+    expected = (1, 0.8, -0.14, 0.08, 0.27, 0.36, 0.24, ((middle - 40) / 100) ** 2, 0.08)
+    assert terms == pytest.approx(expected)
+    for name, value in terms._asdict().items():
+        only = LandmarkTerms(**{term: float(term == name) for term in LandmarkTerms._fields})
+        down = LandmarkTerms(*np.multiply(only, 0.1))
+        square = crop_square(box, points, CropGeometry(landmarks=LandmarkGeometry(0.5, down, only)))
+        side = min(max(math.exp(value), 0.7), 1.4)
+        assert square == pytest.approx((40 + 0.5 * (middle - 40), 50 + 10 * value, 100 * side), abs=1e-6)
+
+
+def test_the_square_goes_where_the_face_is_and_takes_a_turned_one_as_larger() -> None:
+    centre_x, _, side = by_landmarks(FRONTAL)
+    turned_x, _, turned_side = by_landmarks(np.add(FRONTAL, (0.15, 0)))
+    assert turned_x > centre_x + 1
+    assert turned_side > side
 
 
 @given(points=points, aspect=st.floats(0.3, 2))

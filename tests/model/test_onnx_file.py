@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+import json
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -14,11 +15,13 @@ from networks_made import trained_a_little, write_model
 
 from fer_batch.emotions import LABELS
 from fer_batch.errors import ModelError
+from fer_batch.model.crop_geometry import CropGeometry
 from fer_batch.model.export import export_onnx
 from fer_batch.model.layers import layer_table
 from fer_batch.model.onnx_file import (
     METADATA_KEY,
     ModelCard,
+    card_from_json,
     default_model,
     load_card,
     resolve,
@@ -76,6 +79,22 @@ def test_the_card_comes_back_as_it_was_written(tmp_path: Path) -> None:
     assert load_card(tmp_path / "model.onnx") == written
 
 
+def test_cards_without_coefficients_for_landmarks_cut_faces_by_their_boxes(tmp_path: Path) -> None:
+    written = asdict(write_model(tmp_path / "model.onnx"))
+    written["crop"] = {"side": 0.96, "centre_x": 0.0, "centre_y": -0.015}  # as files of format 1 have it
+    card = card_from_json(json.dumps(written | {"format": 1}), origin="model.onnx")
+    assert card.crop == CropGeometry(0.96, 0.0, -0.015, landmarks=None)
+
+
+def test_a_card_with_another_number_of_coefficients_cannot_be_read(tmp_path: Path) -> None:
+    written = json.loads(json.dumps(asdict(write_model(tmp_path / "model.onnx"))))
+    written["crop"]["landmarks"]["log_side"].append(1.0)
+    with pytest.raises(
+        ModelError, match=r"model\.onnx: the model card inside cannot be read[^$]*crop.landmarks.log_side"
+    ):
+        card_from_json(json.dumps(written), origin="model.onnx")
+
+
 def test_layer_table_survives_the_file(tmp_path: Path, model_file: Path) -> None:
     rows = layer_table(trained_a_little("cnn7"))
     save_with_card(
@@ -125,7 +144,7 @@ def test_foreign_onnx(tmp_path: Path, model_file: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (('format": 1', 'format": 99'), "reads up to 1"),
+        (('format": 2', 'format": 99'), "reads up to 2"),
         ((LABELS[0], "enraged"), "was made for the labels"),
         (("architecture", "arkitecture"), "cannot be read"),
         (("crowd", "mob"), "cannot be read"),

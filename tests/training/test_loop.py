@@ -18,6 +18,7 @@ from fer_batch.dataset import prepare
 from fer_batch.errors import InputError, ModelError, UsageError
 from fer_batch.inference.classifier import Classifier
 from fer_batch.model.checkpoint import load_checkpoint
+from fer_batch.model.crop_geometry import CropGeometry
 from fer_batch.model.onnx_file import load_card
 from fer_batch.settings import TrainRuntime, TrainSettings, build, load_toml
 from fer_batch.storage import file_sha256, read_json, write_json
@@ -321,3 +322,7 @@ def test_pictures_are_framed_before_they_are_moved(
     rounded = [round(side, 3) for side in sides]
     assert set(rounded) == {1.0, 4.0}
     assert 0.3 < rounded.count(4.0) / len(rounded) < 0.7
+    # Cut out in another way the other half would be other pictures.
+    monkeypatch.setattr(run_folder, "FER2013_CROP", CropGeometry())
+    with pytest.raises(UsageError, match="begun with other crop: landmarks was"):
+        train(dataset, tmp_path / "run", build(TrainSettings, values), runtime=CPU, resume=True)
