@@ -255,7 +255,7 @@ FRAME_COLUMNS: tuple[Column, ...] = (
     _FILE,
     _FRAME,
     _TIME,
-    Column("faces", pa.int64(), "number of faces found"),
+    Column("faces", pa.int64(), "number of faces, those expected between searches counted in"),
     Column("status", pa.string(), "`ok`, or `corrupt`: decoded with errors, or not decodable"),
 )
 
@@ -265,7 +265,7 @@ SUMMARY_COLUMNS: tuple[Column, ...] = (
     Column("reason", pa.string(), "why it is not `ok`"),
     Column("seconds", pa.float64(), "presentation time of the last sampled frame; empty for pictures"),
     Column("frames", pa.int64(), "sampled frames"),
-    Column("faces", pa.int64(), "faces found in them"),
+    Column("faces", pa.int64(), "faces in them, those expected between searches counted in"),
     Column("tracks", pa.int64(), "different tracks; empty for pictures"),
     Column("uncertain", pa.int64(), "faces whose expression is left empty"),
     Column("coverage", pa.float64(), "share of the sampled frames with at least one face, 0–1"),
@@ -447,6 +447,11 @@ def _replaceable(path: Path) -> Path:
 def discard_begun(path: Path) -> None:
     """Remove what `resumable_folder` keeps of `path`: going on there would end no better."""
     _remove(_begun(path))
+
+
+def has_begun(path: Path) -> bool:
+    """Whether `resumable_folder` keeps anything of `path` to go on behind."""
+    return any(entry.is_file() for entry in _begun(path).rglob("*") if entry.parent != _begun(path))
 
 
 def _begun(path: Path) -> Path:

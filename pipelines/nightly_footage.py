@@ -2,9 +2,9 @@
 
     python pipelines/nightly_footage.py pipelines/nightly_footage.toml
 
-Exit codes: 0 all is well, or there is no footage; 1 something could not be read or written; 2 the
-settings cannot be; 3 some sources failed or are partial, and are listed; 75 another run is still at work
-(EX_TEMPFAIL: try again).
+Exit codes: 0 all is well, or there is no footage; 1 something could not be read or written, the folder of
+footage among it; 2 the settings cannot be; 3 some sources failed or are partial, and are listed; 75 another
+run is still at work (EX_TEMPFAIL: try again).
 A run that was stopped goes on where it was with the next start. See nightly_footage.crontab and
 nightly_footage.timer beside this file for when to start it.
 """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -87,6 +88,8 @@ def _add(labels: Labels, row: dict[str, str], place: str) -> None:
                 )
         else:
             start, end = float(row["start_s"]), float(row["end_s"])
+            if not -math.inf < start < end < math.inf:
+                raise ValueError(f"start_s is {start:g} and end_s {end:g}: the first must be less")
             labels.spans.setdefault(row["source"], []).append((start, end, emotion))
     except (ValueError, TypeError) as error:
         raise DatasetFormatError(f"{place}: {error}") from None

@@ -25,7 +25,7 @@ from fer_batch.annotation.stages import (
 )
 from fer_batch.annotation.track import Tracker
 from fer_batch.annotation.write import Totals, write_tables
-from fer_batch.errors import EncodeError
+from fer_batch.errors import EncodeError, InputError
 from fer_batch.inference.classifier import Classifies
 from fer_batch.inference.detector import Detector
 from fer_batch.settings import AnnotateSettings
@@ -81,7 +81,7 @@ def run_stages(
     if settings.overlay:
         try:
             draw_overlay(source, folder, settings, lambda frames: told("overlay", frames))
-        except EncodeError as error:
+        except (EncodeError, InputError) as error:  # what was read of the source is safe
             problems.append(str(error))
     return totals, problems
 

@@ -21,7 +21,8 @@ _WRITTEN = frozenset(
     }
 )
 """What may lie in a folder of results. It goes when the source is done again."""
-
+_HIDDEN = frozenset({"Thumbs.db", "desktop.ini"})
+"""What Windows puts into folders that are looked at, and shows to nobody."""
 
 UNFINISHED = frozenset({".begun", ".partial"})
 """How folders end in which work is under way."""
@@ -73,4 +74,4 @@ def strangers(folder: Path) -> list[str]:
         names = [path.name for path in folder.iterdir()]
     except OSError:
         return [folder.name]
-    return sorted(name for name in names if name not in _WRITTEN and not name.startswith("."))
+    return sorted(name for name in names if name not in _WRITTEN | _HIDDEN and not name.startswith("."))

@@ -8,6 +8,7 @@ import os
 import time
 import traceback
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -31,7 +32,7 @@ from fer_batch.annotation.results import (
 from fer_batch.annotation.sources import Source, find_sources
 from fer_batch.annotation.write import Totals
 from fer_batch.emotions import LABELS
-from fer_batch.engine.due import FAILED, OK, PARTIAL, Due, judge
+from fer_batch.engine.due import FAILED, LATER_ATTEMPT, OK, PARTIAL, Due, judge
 from fer_batch.engine.local import WorkerDied, run_local
 from fer_batch.errors import FerBatchError, OutputError, UsageError
 from fer_batch.inference.classifier import Classifier
@@ -46,6 +47,7 @@ from fer_batch.storage import (
     atomic_folder,
     discard_begun,
     file_sha256,
+    has_begun,
     resumable_folder,
     schema,
     versions,
@@ -184,16 +186,17 @@ def annotate(
         _refuse_strangers(job.folder)
     if dry_run:
         return AnnotateResult(out, due, [])
-    failed = _do(to_do, todo, progress)
+    _do(to_do, todo, progress)
     for job in jobs:
         if not due[job.source.name].to_do:
             _state_purpose(job)
-    rows = [failed.get(job.source.name) or _summary_row(job.folder) for job in jobs]
-    _write_summary(out, failed)
+            _forget_other_attempt(job)
+    rows = [_summary_row(job.folder) for job in jobs]
+    _write_summary(out)
     agreement = sum(
         count_agreement(job.source, job.folder, known)
         for job in jobs
-        if job.source.name not in failed and has_tables(job.folder)
+        if has_tables(job.folder) and not _failed_since(job.folder)
     )
     if not isinstance(agreement, np.ndarray) or not agreement.any():
         return AnnotateResult(out, due, rows)
@@ -211,24 +214,19 @@ def _refuse_strangers(folder: Path) -> None:
         )
 
 
-def _do(jobs: Sequence[_Job], todo: Todo, progress: Progress) -> dict[str, dict[str, Any]]:
-    """Do every source; returns, by name, the rows of the summary of those that failed."""
-    failed: dict[str, dict[str, Any]] = {}
+def _do(jobs: Sequence[_Job], todo: Todo, progress: Progress) -> None:
+    """Do every source."""
     workers = max(1, min(todo.workers, len(jobs)))
     threads = max(1, (os.cpu_count() or 1) // workers)
     here = workers == 1 and not todo.apart
     outcomes = run_local(_Work(threads, progress if here else None), jobs, workers, apart=todo.apart)
-    for number, outcome in enumerate(outcomes, 1):
-        failure = outcome.result
-        if isinstance(failure, WorkerDied):
-            failure = _record_failure(
-                outcome.item, f"{failure.reason}; with retry it goes on where it was", ""
-            )
-        if failure is not None:
-            failed[outcome.item.source.name] = failure
-        if not here:
-            progress("sources", number, len(jobs))
-    return failed
+    with closing(outcomes):
+        for number, outcome in enumerate(outcomes, 1):
+            if isinstance(outcome.result, WorkerDied):
+                reason = f"{outcome.result.reason}; with retry it goes on where it was"
+                _record_failure(outcome.item, reason, "")
+            if not here:
+                progress("sources", number, len(jobs))
 
 
 def _jobs(sources: Sequence[Source], out: Path, settings: AnnotateSettings, models: Models) -> list[_Job]:
@@ -280,20 +278,19 @@ class _Work:
     threads: int
     progress: Progress | None
 
-    def __call__(self, job: _Job) -> dict[str, Any] | None:
-        """Its row of the summary where it failed; else None."""
+    def __call__(self, job: _Job) -> None:
         try:
             self._annotate(job)
         except OutputError:
             raise  # what cannot be written for one source cannot be for the next
         except FerBatchError as error:
-            failure = _record_failure(job, str(error), "")
-            discard_begun(job.folder)
-            return failure
+            _record_failure(job, str(error), "")
+            # A source of which something was read could be opened: the next start may find it so again.
+            if not has_begun(job.folder):
+                discard_begun(job.folder)
         except Exception as error:  # noqa: BLE001 - the one place that isolates a source from the others
             _log.exception("%s", job.source.path)
-            return _record_failure(job, f"unexpected {type(error).__name__}: {error}", traceback.format_exc())
-        return None
+            _record_failure(job, f"unexpected {type(error).__name__}: {error}", traceback.format_exc())
 
     def _annotate(self, job: _Job) -> None:
         started = time.monotonic()
@@ -305,7 +302,8 @@ class _Work:
             if self.progress is not None:
                 self.progress(f"{job.source.name} {stage}".rstrip(), frames, None)
 
-        with resumable_folder(job.folder, job.made_from) as folder:
+        # The same source read on another device, or by another library, has other last digits.
+        with resumable_folder(job.folder, {**job.made_from, **_made_by(job)}) as folder:
             totals, problems = run_stages(
                 job.source, folder, job.settings, detector, classifier, threads=self.threads, told=told
             )
@@ -333,19 +331,19 @@ def _summary(job: _Job, totals: Totals, problems: list[str]) -> dict[str, Any]:
     }
 
 
-def _record_failure(job: _Job, reason: str, trace: str) -> dict[str, Any]:
-    """Write why there are no results. Those of an earlier run stay as they are.
-
-    Returns:
-        The source's row of the summary.
-    """
+def _record_failure(job: _Job, reason: str, trace: str) -> None:
+    """Write why there are no results. Those of an earlier run stay; their manifest tells of it."""
     summary = {"source": job.source.name, "status": FAILED, "reason": reason, "frames": 0, "faces": 0}
     if has_tables(job.folder):
         summary["reason"] = f"{reason} (the results of an earlier run are still in its folder)"
+        if manifest := read_manifest(job.folder):
+            attempt = {"made_from": job.made_from, "summary": summary}
+            write_json(manifest_of(job.folder), manifest | {LATER_ATTEMPT: attempt})
+        else:  # damaged
+            _write_manifest(job.folder, job, summary, None)
     else:
         with atomic_folder(job.folder) as partial:
             _write_manifest(partial, job, summary | ({"traceback": trace} if trace else {}), None)
-    return _row(summary)
 
 
 def _write_manifest(folder: Path, job: _Job, summary: dict[str, Any], seconds: float | None) -> None:
@@ -355,11 +353,17 @@ def _write_manifest(folder: Path, job: _Job, summary: dict[str, Any], seconds: f
         "summary": summary,
         "purpose": job.settings.privacy.purpose or None,
         "made_from": job.made_from,
-        "runtime": asdict(job.runtime),
-        "versions": versions("av", "numpy", "onnxruntime", "opencv-python-headless"),
+        **_made_by(job),
         "timings": {"seconds": seconds},
     }
     write_json(manifest_of(folder), manifest)
+
+
+def _made_by(job: _Job) -> dict[str, Any]:
+    return {
+        "runtime": asdict(job.runtime),
+        "versions": versions("av", "numpy", "onnxruntime", "opencv-python-headless"),
+    }
 
 
 def _state_purpose(job: _Job) -> None:
@@ -369,23 +373,35 @@ def _state_purpose(job: _Job) -> None:
         write_json(manifest_of(job.folder), manifest | {"purpose": purpose})
 
 
+def _forget_other_attempt(job: _Job) -> None:
+    """Have results that are of this source as it is now stand again, where it had been another in between."""
+    manifest = read_manifest(job.folder)
+    if manifest is not None and manifest["made_from"] == job.made_from and LATER_ATTEMPT in manifest:
+        write_json(manifest_of(job.folder), {k: v for k, v in manifest.items() if k != LATER_ATTEMPT})
+
+
+def _failed_since(folder: Path) -> bool:
+    manifest = read_manifest(folder)
+    return manifest is not None and LATER_ATTEMPT in manifest
+
+
 def _summary_row(folder: Path) -> dict[str, Any]:
     manifest = read_manifest(folder)
-    return _row(manifest["summary"] if manifest else {})
+    return _row(manifest.get(LATER_ATTEMPT, manifest)["summary"] if manifest else {})
 
 
 def _row(summary: dict[str, Any]) -> dict[str, Any]:
     return {column.name: summary.get(column.name) for column in SUMMARY_COLUMNS}
 
 
-def _write_summary(out: Path, failed: dict[str, dict[str, Any]]) -> None:
+def _write_summary(out: Path) -> None:
     """A row for every source that has results under `out`, from earlier calls too."""
     folders = [
         path.parent
         for path in sorted(out.rglob("manifest.json"))
         if not UNFINISHED & {parent.suffix for parent in path.relative_to(out).parents}
     ]
-    rows = [_row(manifest["summary"]) for folder in folders if (manifest := read_manifest(folder))]
-    table = pa.Table.from_pylist([failed.get(row["source"], row) for row in rows], schema(SUMMARY_COLUMNS))
+    rows = [_summary_row(folder) for folder in folders if read_manifest(folder)]
+    table = pa.Table.from_pylist(rows, schema(SUMMARY_COLUMNS))
     with atomic_file(out / "summary.csv") as partial:
         pyarrow.csv.write_csv(table, partial, pyarrow.csv.WriteOptions(quoting_style="needed"))

@@ -280,5 +280,7 @@ def _cost(track: _Track, box: _Box) -> float:
     ):
         variance = axis.p_value + (_MEASURED * unit) ** 2
         distance += (measured - axis.value) ** 2 / variance
+        if distance > _GATE:  # as nearly all are in a crowd
+            return _NEVER
         spread += math.log(variance / (unit * unit))
-    return distance + spread if distance <= _GATE else _NEVER
+    return distance + spread

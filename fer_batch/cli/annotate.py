@@ -22,32 +22,39 @@ def annotate(
     model: Annotated[str, typer.Option(help="`default`, a run folder, or an .onnx file.")] = "default",
     detector: Annotated[str, typer.Option(help="`yunet`, or an .onnx file of its layout.")] = "yunet",
     head: Annotated[Head | None, typer.Option(help="Label source to answer for. Default: fer2013.")] = None,
-    every: Annotated[int | None, typer.Option(help="Read one frame out of so many.")] = None,
+    every: Annotated[int | None, typer.Option(help="Read one frame out of so many. Default: 1.")] = None,
     fps: Annotated[float | None, typer.Option(help="Read at most so many frames a second of video.")] = None,
     start: Annotated[float | None, typer.Option(help="Second of each video to begin at.")] = None,
-    end: Annotated[float | None, typer.Option(help="Second of each video to stop at.")] = None,
+    end: Annotated[
+        float | None, typer.Option(help="Second of each video to stop at. Default, and 0: its end.")
+    ] = None,
     detect_size: Annotated[
         str | None,
         typer.Option(metavar="auto|N", help="Longest side of what the detector sees, in pixels."),
     ] = None,
     min_face: Annotated[
         float | None,
-        typer.Option(help="Height in pixels of the smallest face to be found with --detect-size auto."),
+        typer.Option(
+            help="Height in pixels of the smallest face to be found with --detect-size auto. Default: 96."
+        ),
     ] = None,
     detect_every: Annotated[
-        int | None, typer.Option(help="Search one frame out of so many; tracks fill the others.")
+        int | None, typer.Option(help="Search one frame out of so many; tracks fill the others. Default: 1.")
     ] = None,
     smooth: Annotated[
-        float | None, typer.Option(help="Seconds over which probabilities of a track are averaged.")
+        float | None,
+        typer.Option(
+            help="Standard deviation in seconds of the Gaussian that smooths a track. Default: 0.25."
+        ),
     ] = None,
     causal: Annotated[
         bool | None, typer.Option("--causal", help="Smooth by what came before only, as live footage must.")
     ] = None,
     min_quality: Annotated[
-        float | None, typer.Option(help="Leave the expression of worse faces empty (0–1).")
+        float | None, typer.Option(help="Leave the expression of worse faces empty (0–1). Default: 0.")
     ] = None,
     min_confidence: Annotated[
-        float | None, typer.Option(help="Leave expressions empty that are less probable (0–1).")
+        float | None, typer.Option(help="Leave expressions empty that are less probable (0–1). Default: 0.")
     ] = None,
     overlay: Annotated[
         bool | None, typer.Option("--overlay", help="Also write a video with boxes and probabilities.")
@@ -59,7 +66,8 @@ def annotate(
     mask: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="X,Y,W,H", help="Rectangle that is blackened before detection; may be repeated."
+            metavar="X,Y,W,H",
+            help="Rectangle that is blackened before detection, besides those of --config; may be repeated.",
         ),
     ] = None,
     purpose: Annotated[str | None, typer.Option(help="Why the footage is read, for the manifest.")] = None,
@@ -98,9 +106,11 @@ def annotate(
         "quality": {"min_quality": min_quality, "min_confidence": min_confidence},
         "privacy": {"blur": blur, "masks": _rectangles(mask), "purpose": purpose},
     }
-    settings = build(
-        AnnotateSettings, merge(load_toml(config) if config else {}, over), origin=str(config or "annotate")
-    )
+    stated = load_toml(config) if config else {}
+    values = merge(stated, over)
+    if mask and isinstance(before := stated.get("privacy"), dict) and isinstance(before.get("masks"), list):
+        values["privacy"]["masks"] = [*before["masks"], *values["privacy"]["masks"]]
+    settings = build(AnnotateSettings, values, origin=str(config or "annotate"))
     with console(quiet=quiet, verbose=verbose) as progress:
         result = run_annotation(
             sources,
@@ -112,7 +122,7 @@ def annotate(
             dry_run=dry_run,
             progress=progress,
         )
-    values = {
+    facts = {
         "out": result.out,
         "due": {name: due.value for name, due in result.due.items()},
         "sources": result.rows,
@@ -123,7 +133,7 @@ def annotate(
         text += (
             f"\nnothing in {labels} is known of a face that was read: are sources and files named as here?"
         )
-    summary(values, text, as_json=as_json, quiet=quiet)
+    summary(facts, text, as_json=as_json, quiet=quiet)
     if result.troubled:
         raise typer.Exit(EXIT_PARTIAL)
 

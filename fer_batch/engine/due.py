@@ -12,6 +12,9 @@ from fer_batch.storage import read_json
 
 OK, PARTIAL, FAILED = "ok", "partial", "failed"
 """What a manifest's `status` may be."""
+LATER_ATTEMPT = "later_attempt"
+"""Key of a manifest whose results stayed when they were to be replaced and that failed: what they would have
+been made from, under `made_from`, is there."""
 
 
 class Due(Enum):
@@ -24,7 +27,7 @@ class Due(Enum):
     FORCED = "forced"
     FINISHED = "finished"
     WAITING = "waiting"
-    """Done, but partial or failed: only a retry does it again."""
+    """Done, but partial or failed, or not replaced because that failed: only a retry does it again."""
 
     @property
     def to_do(self) -> bool:
@@ -36,7 +39,7 @@ def judge(manifest: Path, made_from: Mapping[str, Any], *, retry: bool, force: b
     """Compare what a result would be made from now with what it was made from.
 
     Args:
-        manifest: the result's manifest, which holds `status` and `made_from`.
+        manifest: the result's manifest, which holds `status`, `made_from`, and what has failed since.
         made_from: source, settings, models and version of the results as they are now.
         retry: do partial and failed ones again.
         force: do all of them again.
@@ -44,12 +47,14 @@ def judge(manifest: Path, made_from: Mapping[str, Any], *, retry: bool, force: b
     try:
         found = read_json(manifest)
         status, before = found["status"], found["made_from"]
+        tried = found[LATER_ATTEMPT]["made_from"] if LATER_ATTEMPT in found else None
     except (InputError, KeyError, TypeError):
         return Due.NEW  # none, or damaged: then the result is not to be trusted either
     if force:
         return Due.FORCED
     if before != made_from:
-        return Due.CHANGED
+        waits = tried == made_from and not retry
+        return Due.WAITING if waits else Due.CHANGED
     if status == OK:
         return Due.FINISHED
     return Due.RETRY if retry else Due.WAITING

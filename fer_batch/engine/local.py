@@ -5,7 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
@@ -36,7 +36,7 @@ class Outcome(Generic[Item, Result]):
 
 def run_local(
     work: Callable[[Item], Result], items: Sequence[Item], workers: int, *, apart: bool = False
-) -> Iterator[Outcome[Item, Result]]:
+) -> Generator[Outcome[Item, Result], None, None]:
     """`work` of every item, as each is finished.
 
     With one worker the items are done here, in order. With more, or `apart`, `work` and the items are sent to
@@ -100,7 +100,12 @@ class _Slot:
 
     def run(self, work: Callable[[Item], Result], item: Item) -> Result | WorkerDied:
         if self._pool is None:
-            self._pool, self._pid = _spawn()
+            try:
+                self._pool, self._pid = _spawn()
+            except UsageError:
+                if not self._pid:
+                    raise
+                return WorkerDied()  # one started before: what ended its successor is not the script
         try:
             result = self._pool.submit(work, item)
             if self._stopped:  # while the process started

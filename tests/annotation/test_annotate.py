@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import threading
 from dataclasses import replace
 from pathlib import Path
@@ -18,10 +20,10 @@ import pytest
 from filelock import FileLock
 from videos import encode, landscape, moving_face, portrait
 
-from fer_batch.annotation import AnnotateResult, Models, Todo, annotate
+from fer_batch.annotation import AnnotateResult, Models, Todo, annotate, pipeline
 from fer_batch.emotions import LABELS
 from fer_batch.engine.due import Due
-from fer_batch.errors import ModelError, OutputError, UsageError
+from fer_batch.errors import ModelError, OutputError, SourceOpenError, UsageError
 from fer_batch.model.onnx_file import default_model
 from fer_batch.settings import (
     AnnotateSettings,
@@ -229,6 +231,46 @@ def test_interrupted_it_goes_on_behind_the_last_part(tmp_path: Path) -> None:
     seen.clear()
     annotate([video], out, AnnotateSettings(sampling=SamplingSettings(every=2)), progress=note)
     assert seen[0] == 1
+
+
+def test_what_was_read_outlives_a_disk_that_does_not_answer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    frames = moving_face(60, 160, 96)
+    video = encode(tmp_path / "long.mp4", (frames + frames[::-1]) * 9)  # 1,080 frames
+    out, seen = tmp_path / "out", []
+
+    def stop(_: str, frame: int, __: int | None) -> None:
+        if frame == 1070:
+            raise KeyboardInterrupt
+
+    def silent_disk(*_: object, **__: object) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    with pytest.raises(KeyboardInterrupt):
+        annotate([video], out, progress=stop)
+    with monkeypatch.context() as patched:
+        patched.setattr(av, "open", silent_disk)
+        (row,) = annotate([video], out).rows
+    assert row["status"] == "failed"
+    assert "Input/output error" in row["reason"]
+    (row,) = annotate([video], out, todo=Todo(retry=True), progress=lambda *at: seen.append(at[1])).rows
+    assert (row["status"], row["frames"]) == ("ok", 1080)
+    assert seen[0] == 1025
+
+
+def test_an_overlay_whose_source_is_gone_by_then_costs_the_overlay_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    video = encode(tmp_path / "cam.mp4", moving_face(4))
+
+    def gone(*_: object) -> None:
+        raise SourceOpenError("cam.mp4 cannot be opened as a video: No such file or directory")
+
+    monkeypatch.setattr(pipeline, "draw_overlay", gone)
+    (row,) = annotate([video], tmp_path / "out", AnnotateSettings(overlay=True)).rows
+    assert (row["status"], row["frames"]) == ("partial", 4)
+    assert "No such file" in row["reason"]
 
 
 def test_columns_are_the_documented_ones(done: AnnotateResult) -> None:

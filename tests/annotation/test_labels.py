@@ -62,5 +62,8 @@ def test_what_is_no_file_of_labels(tmp_path: Path) -> None:
         read_labels(write(tmp_path, "name,emotion", "a,sad"))
     with pytest.raises(DatasetFormatError, match=r"line 2: 'sadd' is not one of"):
         read_labels(write(tmp_path, "file,emotion", "a.png,sadd"))
+    for span in ("2,1", "1,1", "nan,1", "0,inf"):
+        with pytest.raises(DatasetFormatError, match=r"line 2: start_s is .* the first must be less"):
+            read_labels(write(tmp_path, "source,start_s,end_s,emotion", f"a,{span},sad"))
     with pytest.raises(InputError, match="cannot be read"):
         read_labels(tmp_path)

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from videos import encode, moving_face, portrait
 
-from fer_batch.annotation import annotate
+from fer_batch.annotation import Todo, annotate
 from fer_batch.annotation.results import has_tables, strangers
 from fer_batch.engine.due import Due
 from fer_batch.errors import OutputError, UsageError
@@ -66,10 +66,18 @@ def test_results_outlive_a_run_that_fails(tmp_path: Path) -> None:
     assert "the results of an earlier run are still in its folder" in row["reason"]
     assert summary(tmp_path / "out")["cam"]["status"] == "failed"
     assert (tmp_path / "out" / "cam" / "faces.csv").read_bytes() == before
+    # The results are of another source: known to be so, to this call and to others, and waiting for a retry.
+    again = annotate([video], tmp_path / "out")
+    assert again.due == {"cam": Due.WAITING}
+    assert [row["status"] for row in again.troubled] == ["failed"]
+    annotate([clip(tmp_path / "other.mp4")], tmp_path / "out")
+    assert summary(tmp_path / "out")["cam"]["status"] == "failed"
+    assert annotate([video], tmp_path / "out", todo=Todo(retry=True)).due == {"cam": Due.CHANGED}
     away.replace(video)
     again = annotate([video], tmp_path / "out")
     assert again.due == {"cam": Due.FINISHED}
     assert summary(tmp_path / "out")["cam"]["status"] == "ok"
+    assert "later_attempt" not in read_json(tmp_path / "out" / "cam" / "manifest.json")
     nothing = AnnotateSettings(sampling=SamplingSettings(start_s=100))
     assert annotate([video], tmp_path / "out", nothing).troubled
     assert (tmp_path / "out" / "cam" / "faces.csv").read_bytes() == before

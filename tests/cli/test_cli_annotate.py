@@ -98,6 +98,15 @@ def test_partial_and_failed_sources_exit_with_3_and_are_listed(tmp_path: Path) -
     assert "1 done now" in run("annotate", tmp_path / "in", "--out", tmp_path / "out", "--retry").stdout
 
 
+def test_masks_of_the_settings_file_and_of_the_command_line_both_count(tmp_path: Path) -> None:
+    encode(tmp_path / "a.mp4", [landscape()] * 2)
+    (tmp_path / "site.toml").write_text("[privacy]\nmasks = [[0, 0, 5, 6]]\n")
+    config = ("--config", tmp_path / "site.toml", "--mask", "7,8,9,10", "--mask", "1,2,3,4")
+    assert run("annotate", tmp_path / "a.mp4", "--out", tmp_path / "out", *config).returncode == 0
+    made_from = read_json(tmp_path / "out" / "a" / "manifest.json")["made_from"]
+    assert made_from["settings"]["privacy"]["masks"] == [[0, 0, 5, 6], [7, 8, 9, 10], [1, 2, 3, 4]]
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [

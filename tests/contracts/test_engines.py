@@ -12,7 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from fer_batch.engine import local
 from fer_batch.engine.local import WorkerDied, run_local
+from fer_batch.errors import UsageError
 
 _PATIENCE_S = 60
 _SCRIPT = """
@@ -83,6 +85,22 @@ def test_a_dead_worker_takes_its_own_item_along_and_no_other() -> None:
     outcomes = {outcome.item: outcome.result for outcome in run_local(die_at_three, [1, 2, 3, 4, 5, 6], 2)}
     assert isinstance(outcomes.pop(3), WorkerDied)
     assert outcomes == {1: 1, 2: 2, 4: 4, 5: 5, 6: 6}
+
+
+def test_a_dead_worker_whose_successor_does_not_start_costs_no_more_than_their_items(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    starts = iter([True, False, True])
+    spawn = local._spawn
+
+    def at_times() -> object:
+        if not next(starts):
+            raise UsageError("no worker process starts")
+        return spawn()
+
+    monkeypatch.setattr(local, "_spawn", at_times)
+    outcomes = [outcome.result for outcome in run_local(die_at_three, [3, 4, 5], 1, apart=True)]
+    assert [isinstance(result, WorkerDied) for result in outcomes] == [True, True, False]
 
 
 def test_apart_from_this_process_even_one_worker_may_die() -> None:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from fer_batch.engine.due import Due, judge
+from fer_batch.engine.due import LATER_ATTEMPT, Due, judge
 from fer_batch.storage import write_json
 
 MADE_FROM = {"source": {"bytes": 1}, "settings": {"every": 1}, "results_version": 1}
@@ -29,6 +29,22 @@ def test_what_lies_on_the_disk_decides(
 ) -> None:
     write_json(tmp_path / "manifest.json", {"status": status, "made_from": made_from})
     assert judge(tmp_path / "manifest.json", MADE_FROM, retry=retry, force=force) is due
+
+
+@pytest.mark.parametrize(
+    ("tried", "retry", "due"),
+    [
+        (MADE_FROM, False, Due.WAITING),
+        (MADE_FROM, True, Due.CHANGED),
+        (MADE_FROM | {"source": {"bytes": 3}}, False, Due.CHANGED),
+    ],
+)
+def test_what_failed_to_be_replaced_waits_for_a_retry(
+    tmp_path: Path, tried: dict, retry: bool, due: Due
+) -> None:
+    before = {"status": "ok", "made_from": {"source": {"bytes": 2}}, LATER_ATTEMPT: {"made_from": tried}}
+    write_json(tmp_path / "manifest.json", before)
+    assert judge(tmp_path / "manifest.json", MADE_FROM, retry=retry, force=False) is due
 
 
 @pytest.mark.parametrize("content", [None, "", "{", "[]", "{}", '{"status": "ok"}'])
