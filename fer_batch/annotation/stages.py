@@ -25,6 +25,7 @@ from fer_batch.annotation.frames import (
 from fer_batch.annotation.parts import Resume
 from fer_batch.annotation.scenes import is_cut, thumbnail
 from fer_batch.annotation.track import Tracker
+from fer_batch.errors import UsageError
 from fer_batch.inference.classifier import Classifies
 from fer_batch.inference.crop import crop_faces
 from fer_batch.inference.detector import Detections, Detector
@@ -50,6 +51,9 @@ def mark(
         settings: masks, and how many frames are searched; besides, every picture is, the first frame of each
             scene, and any before which, or behind which, a track would end unseen.
         resume: what is known of the frames before them.
+
+    Raises:
+        UsageError: there are masks, and none lies inside a frame of a video.
     """
     with closing(frames):
         yield from _marked(frames, settings, resume)
@@ -63,6 +67,8 @@ def _marked(
     for frame, following in _with_next(frames):
         seen, picture = before, frame.picture
         if picture is not None and settings.privacy.masks:
+            if frame.time_s is not None:
+                _check_masks(picture.size, settings.privacy.masks)
             image = picture.rgb()
             blacken(image, settings.privacy.masks)
             picture = ArrayPicture(image)
@@ -80,6 +86,18 @@ def _marked(
             searched_s = frame.time_s if search and picture is not None else searched_s
         yield MarkedFrame(frame, number, cut, search, seen)
         before, number = seen, number + 1
+
+
+def _check_masks(size: tuple[int, int], masks: Sequence[tuple[int, int, int, int]]) -> None:
+    """Nothing, where at least one mask covers some of a frame: several may be for cameras of several sizes.
+
+    Raises:
+        UsageError: none does, and all that was to be hidden would be seen.
+    """
+    height, width = size
+    if not any(x < width and y < height for x, y, _, _ in masks):
+        stated = "; ".join(",".join(map(str, mask)) for mask in masks)
+        raise UsageError(f"no mask lies inside the frames of {width}x{height} pixels: {stated}")
 
 
 def _with_next(frames: Iterable[Frame]) -> Iterator[tuple[Frame, Frame | None]]:

@@ -16,7 +16,9 @@ def train(
     run: Annotated[Path, typer.Argument(help="Folder to write: history, curves, checkpoint, model.onnx.")],
     config: Annotated[
         str | None,
-        typer.Option(help="Settings: a TOML file, or the name of a known recipe (cnn7, distilled, framed)."),
+        typer.Option(
+            help="Settings: a TOML file, or the name of a known recipe (cnn7, distilled, framed, refined)."
+        ),
     ] = None,
     arch: Annotated[ArchitectureName | None, typer.Option(help="Architecture of the network.")] = None,
     epochs: Annotated[int | None, typer.Option(help="How often every picture is shown.")] = None,

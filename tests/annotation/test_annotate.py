@@ -126,6 +126,19 @@ def test_a_mask_hides_what_lies_under_it_from_the_detector(footage: Path, tmp_pa
     assert again.due == {"visit": Due.FINISHED}  # another purpose changes no result
 
 
+def test_masks_that_would_hide_nothing_of_a_video_are_refused(tmp_path: Path) -> None:
+    video, out = encode(tmp_path / "cam.mp4", moving_face(3)), tmp_path / "out"
+
+    def masked(*masks: tuple[int, int, int, int]) -> dict[str, object]:
+        return annotate([video], out, AnnotateSettings(privacy=PrivacySettings(masks=masks))).rows[0]
+
+    outside, across = (1700, 0, 200, 300), (300, 100, 5000, 5000)
+    row = masked(outside)
+    assert row["status"] == "failed"
+    assert row["reason"] == "no mask lies inside the frames of 320x180 pixels: 1700,0,200,300"
+    assert masked(outside, across)["status"] == "ok"
+
+
 def test_searching_some_frames_leaves_faces_in_all(
     footage: Path, done: AnnotateResult, tmp_path: Path
 ) -> None:
