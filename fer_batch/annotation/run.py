@@ -34,7 +34,7 @@ from fer_batch.annotation.write import Totals
 from fer_batch.emotions import LABELS
 from fer_batch.engine.due import FAILED, LATER_ATTEMPT, OK, PARTIAL, Due, judge
 from fer_batch.engine.local import WorkerDied, run_local
-from fer_batch.errors import FerBatchError, OutputError, UsageError
+from fer_batch.errors import FerBatchError, OutputError, SourceOpenError, UsageError
 from fer_batch.inference.classifier import Classifier
 from fer_batch.inference.detector import YuNet, resolve_detector
 from fer_batch.inference.session import Runtime, choose_runtime
@@ -196,7 +196,7 @@ def annotate(
     agreement = sum(
         count_agreement(job.source, job.folder, known)
         for job in jobs
-        if has_tables(job.folder) and not _failed_since(job.folder)
+        if has_tables(job.folder) and _summary_row(job.folder)["status"] != FAILED
     )
     if not isinstance(agreement, np.ndarray) or not agreement.any():
         return AnnotateResult(out, due, rows)
@@ -286,7 +286,7 @@ class _Work:
         except FerBatchError as error:
             _record_failure(job, str(error), "")
             # A source of which something was read could be opened: the next start may find it so again.
-            if not has_begun(job.folder):
+            if not (isinstance(error, SourceOpenError) and has_begun(job.folder)):
                 discard_begun(job.folder)
         except Exception as error:  # noqa: BLE001 - the one place that isolates a source from the others
             _log.exception("%s", job.source.path)
@@ -360,9 +360,10 @@ def _write_manifest(folder: Path, job: _Job, summary: dict[str, Any], seconds: f
 
 
 def _made_by(job: _Job) -> dict[str, Any]:
+    network = "torch" if job.runtime.backend == "torch" else "onnxruntime"
     return {
         "runtime": asdict(job.runtime),
-        "versions": versions("av", "numpy", "onnxruntime", "opencv-python-headless"),
+        "versions": versions("av", "numpy", network, "opencv-python-headless"),
     }
 
 
@@ -378,11 +379,6 @@ def _forget_other_attempt(job: _Job) -> None:
     manifest = read_manifest(job.folder)
     if manifest is not None and manifest["made_from"] == job.made_from and LATER_ATTEMPT in manifest:
         write_json(manifest_of(job.folder), {k: v for k, v in manifest.items() if k != LATER_ATTEMPT})
-
-
-def _failed_since(folder: Path) -> bool:
-    manifest = read_manifest(folder)
-    return manifest is not None and LATER_ATTEMPT in manifest
 
 
 def _summary_row(folder: Path) -> dict[str, Any]:

@@ -35,7 +35,8 @@ def add_sound(silent: Path, source: Path, sampling: SamplingSettings, path: Path
     """Put the pictures of one file and the sound of another into one MP4 file.
 
     Sound is copied as it is where MP4 takes it, else encoded. What is damaged is left out, all of it if
-    need be; then, and where there is no sound, the pictures are moved to `path` as they are.
+    need be; then, and where there is no sound or the source is gone, the pictures are moved to `path` as
+    they are.
 
     Args:
         silent: MP4 file with the pictures, whose time 0 is `sampling.start_s`; gone afterwards.
@@ -178,8 +179,7 @@ def _join(
     silent: Path, source: Path, sampling: SamplingSettings, path: Path, take: _Take, leaps: Sequence[Fraction]
 ) -> None:
     with (
-        # FFmpeg takes what stands before a colon for a protocol, but not in absolute paths.
-        av.open(str(source.absolute()), metadata_errors="replace") as heard,
+        _opened(source) as heard,
         av.open(str(silent.absolute())) as seen,
         av.open(str(path.absolute()), "w") as joined,
     ):
@@ -191,6 +191,14 @@ def _join(
         packets = _rising(seen.demux(video=0), pictures), chain([first], sound)
         for packet in heapq.merge(*packets, key=_time_s):
             joined.mux(packet)
+
+
+def _opened(source: Path) -> InputContainer:
+    try:
+        # FFmpeg takes what stands before a colon for a protocol, but not in absolute paths.
+        return av.open(str(source.absolute()), metadata_errors="replace")
+    except OSError as error:  # the source is to blame, and not what is written
+        raise ValueError(f"{source} cannot be opened again") from error
 
 
 def _rising(packets: Iterable[av.Packet], stream: av.AudioStream | av.VideoStream) -> Iterator[av.Packet]:

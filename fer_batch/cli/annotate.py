@@ -108,8 +108,10 @@ def annotate(
     }
     stated = load_toml(config) if config else {}
     values = merge(stated, over)
-    if mask and isinstance(before := stated.get("privacy"), dict) and isinstance(before.get("masks"), list):
-        values["privacy"]["masks"] = [*before["masks"], *values["privacy"]["masks"]]
+    if mask and isinstance(before := stated.get("privacy"), dict) and "masks" in before:
+        masks = before["masks"]  # what is no list stays, for `build` to refuse it
+        both = [*masks, *values["privacy"]["masks"]] if isinstance(masks, list) else masks
+        values["privacy"]["masks"] = both
     settings = build(AnnotateSettings, values, origin=str(config or "annotate"))
     with console(quiet=quiet, verbose=verbose) as progress:
         result = run_annotation(

@@ -105,7 +105,8 @@ class _Slot:
             except UsageError:
                 if not self._pid:
                     raise
-                return WorkerDied()  # one started before: what ended its successor is not the script
+                # One started before, so that the script is not to blame: what ended both may have passed.
+                self._pool, self._pid = _spawn()
         try:
             result = self._pool.submit(work, item)
             if self._stopped:  # while the process started

@@ -21,6 +21,7 @@ from filelock import FileLock
 from videos import encode, landscape, moving_face, portrait
 
 from fer_batch.annotation import AnnotateResult, Models, Todo, annotate, pipeline
+from fer_batch.annotation import run as annotation_run
 from fer_batch.emotions import LABELS
 from fer_batch.engine.due import Due
 from fer_batch.errors import ModelError, OutputError, SourceOpenError, UsageError
@@ -270,6 +271,32 @@ def test_what_was_read_outlives_a_disk_that_does_not_answer(
     (row,) = annotate([video], out, todo=Todo(retry=True), progress=lambda *at: seen.append(at[1])).rows
     assert (row["status"], row["frames"]) == ("ok", 1080)
     assert seen[0] == 1025
+
+
+def test_pictures_that_none_could_be_read_of_are_all_read_again(tmp_path: Path) -> None:
+    folder, out = tmp_path / "many", tmp_path / "out"
+    folder.mkdir()
+    for number in range(1026):  # more than a part
+        (folder / f"{number}.png").write_bytes(b"not yet")
+    assert annotate([folder], out).rows[0]["status"] == "failed"
+    assert not (tmp_path / "out" / "many.begun").exists()
+
+
+def test_what_another_library_began_is_begun_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    frames = moving_face(60, 160, 96)
+    video = encode(tmp_path / "long.mp4", (frames + frames[::-1]) * 9)  # 1,080 frames
+    seen: list[int] = []
+
+    def stop(_: str, frame: int, __: int | None) -> None:
+        if frame == 1070:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(annotation_run, "versions", lambda *names: dict.fromkeys(names, "0.1"))
+        with pytest.raises(KeyboardInterrupt):
+            annotate([video], tmp_path / "out", progress=stop)
+    annotate([video], tmp_path / "out", progress=lambda *at: seen.append(at[1]))
+    assert seen[0] == 1
 
 
 def test_an_overlay_whose_source_is_gone_by_then_costs_the_overlay_alone(

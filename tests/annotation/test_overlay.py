@@ -19,6 +19,7 @@ from videos import encode, landscape, moving_face, portrait
 from fer_batch.annotation import overlay
 from fer_batch.annotation.decode import DecodeReport, read_frames
 from fer_batch.annotation.overlay import draw_overlay
+from fer_batch.annotation.sound import add_sound
 from fer_batch.annotation.sources import Source
 from fer_batch.emotions import LABELS, Emotion
 from fer_batch.errors import OutputError
@@ -478,3 +479,11 @@ def test_a_folder_that_cannot_be_made_is_told(tmp_path: Path) -> None:
     (done.folder / "overlay").write_text("in the way")
     with pytest.raises(OutputError, match="overlay"):
         done.draw()
+
+
+def test_pictures_stay_when_the_source_of_the_sound_is_gone(tmp_path: Path) -> None:
+    silent = encode(tmp_path / "silent.mp4", moving_face(3))
+    before = silent.read_bytes()
+    add_sound(silent, tmp_path / "gone.mp4", SamplingSettings(), tmp_path / "overlay.mp4")
+    assert (tmp_path / "overlay.mp4").read_bytes() == before
+    assert not silent.exists()

@@ -105,6 +105,10 @@ def test_masks_of_the_settings_file_and_of_the_command_line_both_count(tmp_path:
     assert run("annotate", tmp_path / "a.mp4", "--out", tmp_path / "out", *config).returncode == 0
     made_from = read_json(tmp_path / "out" / "a" / "manifest.json")["made_from"]
     assert made_from["settings"]["privacy"]["masks"] == [[0, 0, 5, 6], [7, 8, 9, 10], [1, 2, 3, 4]]
+    (tmp_path / "site.toml").write_text('[privacy]\nmasks = "0,0,5,6"\n')
+    refused = run("annotate", tmp_path / "a.mp4", "--out", tmp_path / "out", *config)
+    assert refused.returncode == 2
+    assert "privacy.masks" in refused.stderr
 
 
 @pytest.mark.parametrize(

@@ -87,10 +87,9 @@ def test_a_dead_worker_takes_its_own_item_along_and_no_other() -> None:
     assert outcomes == {1: 1, 2: 2, 4: 4, 5: 5, 6: 6}
 
 
-def test_a_dead_worker_whose_successor_does_not_start_costs_no_more_than_their_items(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    starts = iter([True, False, True])
+@pytest.mark.parametrize("fails", [1, 2])
+def test_a_dead_workers_successor_has_two_tries(monkeypatch: pytest.MonkeyPatch, fails: int) -> None:
+    starts = iter([True, *[False] * fails, True])
     spawn = local._spawn
 
     def at_times() -> object:
@@ -99,8 +98,13 @@ def test_a_dead_worker_whose_successor_does_not_start_costs_no_more_than_their_i
         return spawn()
 
     monkeypatch.setattr(local, "_spawn", at_times)
-    outcomes = [outcome.result for outcome in run_local(die_at_three, [3, 4, 5], 1, apart=True)]
-    assert [isinstance(result, WorkerDied) for result in outcomes] == [True, True, False]
+    outcomes = run_local(die_at_three, [3, 4, 5], 1, apart=True)
+    assert isinstance(next(outcomes).result, WorkerDied)
+    if fails == 1:
+        assert [outcome.result for outcome in outcomes] == [4, 5]
+    else:  # what was not begun is due the next time, and nobody's fault
+        with pytest.raises(UsageError):
+            list(outcomes)
 
 
 def test_apart_from_this_process_even_one_worker_may_die() -> None:
