@@ -13,6 +13,8 @@ BIN := $(VENV)/bin
 .DEFAULT_GOAL := help
 # Where venv or pip fails half-way, the next start begins anew.
 .DELETE_ON_ERROR:
+# So does the next start after the Python that the environment was made with is gone.
+$(shell test -x $(BIN)/python || rm -f $(VENV)/.demo $(VENV)/.test)
 
 help:
 	@sed -n '1,/^$$/s/^# \{0,1\}//p' Makefile
