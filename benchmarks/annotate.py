@@ -1,6 +1,6 @@
 """How fast `annotate` reads a video, beside decoding alone, and where the time goes.
 
-    python benchmarks/annotate.py VIDEO [--repeat N] [--peer PYTHON]
+    python benchmarks/annotate.py VIDEO [--repeat N] [--detect-size N] [--peer PYTHON]
 
 Every frame is detected in and every face classified; tables are written and smoothed. VIDEO is read as it
 is and enlarged to 1280x720 and 1920x1080; `--min-face` grows with it, since its faces do. Each figure is
@@ -31,7 +31,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 import av
 import cv2
@@ -102,13 +102,13 @@ def decode_once(source: Source) -> tuple[int, float]:
     return frames, time.perf_counter() - started
 
 
-def settings_for(height: int) -> AnnotateSettings:
-    """The defaults, for faces that grow with the picture."""
+def settings_for(height: int, detect_size: int | Literal["auto"]) -> AnnotateSettings:
+    """The defaults but for the size of detection, for faces that grow with the picture."""
     min_face = SETTINGS.detection.min_face * height / HEIGHT
-    return replace(SETTINGS, detection=replace(SETTINGS.detection, min_face=min_face))
+    return replace(SETTINGS, detection=replace(SETTINGS.detection, min_face=min_face, size=detect_size))
 
 
-def annotate_once(videos: list[Path], settings: AnnotateSettings = SETTINGS, workers: int = 1) -> float:
+def annotate_once(videos: list[Path], settings: AnnotateSettings, workers: int = 1) -> float:
     """The seconds that annotating takes, tables written and all."""
     with tempfile.TemporaryDirectory() as out:
         started = time.perf_counter()
@@ -116,14 +116,14 @@ def annotate_once(videos: list[Path], settings: AnnotateSettings = SETTINGS, wor
         return time.perf_counter() - started
 
 
-def on_one_core(videos: list[Path]) -> float:
+def on_one_core(videos: list[Path], settings: AnnotateSettings) -> float:
     """The same for a process that has one core; NaN where that cannot be had."""
     if not hasattr(os, "sched_setaffinity"):
         return math.nan
     cores = os.sched_getaffinity(0)
     os.sched_setaffinity(0, {min(cores)})
     try:
-        return annotate_once(videos)
+        return annotate_once(videos, settings)
     finally:
         os.sched_setaffinity(0, cores)
 
@@ -175,17 +175,20 @@ def main() -> None:
     )
     parser.add_argument("video", type=Path)
     parser.add_argument("--repeat", type=int, default=5)
+    parser.add_argument("--detect-size", type=int, help="as annotate's; else `auto`")
     parser.add_argument("--peer", help="Python of an environment with the package fer")
     arguments = parser.parse_args()
     cores = os.cpu_count() or 1
     with tempfile.TemporaryDirectory() as made:
         folder = Path(made)
         videos = [arguments.video, *(enlarged(arguments.video, size, folder) for size in SIZES)]
-        annotate_once(videos[:1])  # opens the models
+        detect_size = arguments.detect_size or "auto"
+        smallest = settings_for(HEIGHT, detect_size)
+        annotate_once(videos[:1], smallest)  # opens the models
         print("| video | decoding alone | annotate | ratio | efficiency |\n|---|---|---|---|---|")
         fastest = 0.0
         for video, height in zip(videos, (HEIGHT, *(size[1] for size in SIZES)), strict=True):
-            source, settings = named(video), settings_for(height)
+            source, settings = named(video), settings_for(height, detect_size)
             times = [(decode_once(source), annotate_once([video], settings)) for _ in range(arguments.repeat)]
             frames = times[0][0][0]
             decoding = frames / statistics.median(seconds for (_, seconds), _ in times)
@@ -197,11 +200,12 @@ def main() -> None:
             print("  stages, ms a frame:", {name: round(1000 * s / frames, 2) for name, s in alone.items()})
             fastest = fastest or frames / wall
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-        print(f"frames a second; peak resident set {peak:.0f} MB; {cores} cores; {SETTINGS.detection}")
+        print(f"frames a second; peak resident set {peak:.0f} MB; {cores} cores; {smallest.detection}")
         copies = [folder / f"copy{number}.mp4" for number in range(COPIES)]
         for copy in copies:
             shutil.copy(arguments.video, copy)
-        single, one, two = on_one_core(copies), annotate_once(copies), annotate_once(copies, workers=2)
+        single, one = on_one_core(copies, smallest), annotate_once(copies, smallest)
+        two = annotate_once(copies, smallest, workers=2)
         print(f"{COPIES} files: on one core {single:.1f} s, one process {one:.1f} s, two workers {two:.1f} s")
         print(f"two workers are {one / two:.2f} times one process and {single / two:.2f} times one core")
     if arguments.peer:

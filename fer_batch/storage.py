@@ -14,6 +14,7 @@ import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -532,8 +533,15 @@ def file_sha256(path: Path) -> str:
 def versions(*distributions: str) -> dict[str, str]:
     """Versions of Python, fer-batch and the named distributions, for manifests."""
     import platform
-    from importlib.metadata import version
 
     return {"python": platform.python_version()} | {
-        name: version(name) for name in ("fer-batch", *distributions)
+        name: _version(name) for name in ("fer-batch", *distributions)
     }
+
+
+@lru_cache
+def _version(distribution: str) -> str:
+    # A manifest a source asks for several; each is 2 ms of reading files.
+    from importlib.metadata import version
+
+    return version(distribution)

@@ -54,7 +54,7 @@ from fer_batch.storage import (
     write_json,
 )
 
-RESULTS_VERSION = 6
+RESULTS_VERSION = 7
 """Raised when the same input would give other results, so that finished sources are done again."""
 
 _log = logging.getLogger(__name__)

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import threading
+from functools import lru_cache
 from typing import cast
 
 import av
 import cv2
 import numpy as np
 from av.error import FFmpegError
-from av.video.reformatter import ColorRange, VideoReformatter
+from av.video.reformatter import ColorRange, Interpolation, VideoReformatter
 from numpy.typing import NDArray
 
 from fer_batch.errors import DecodeError
-from fer_batch.inference.picture import ArrayPicture, shrunk
+from fer_batch.inference.picture import shrunk
 
 _LUMA_FIRST = frozenset({"yuv420p", "yuv422p", "yuv444p", "yuvj420p", "yuvj422p", "yuvj444p", "nv12", "nv21"})
 """Formats whose first plane is brightness, a byte a pixel."""
@@ -54,13 +55,9 @@ class VideoPicture:
         """See `Picture.rgb`."""
         if size is None or size == self.size:
             return converted(self._frame)
-        if (
-            self._frame.format.name == "yuv420p"
-            and not self._is_full_range
-            and not (size[0] % 2 or size[1] % 2)
-        ):
-            return self._shrunk_first(*size)
-        return ArrayPicture(converted(self._frame)).rgb(size)
+        if self._frame.format.name == "yuv420p" and self._halves_to(*size):
+            return converted(self._halved(*size))
+        return converted(self._frame, size)
 
     def gray(self, rows: slice, columns: slice) -> NDArray[np.uint8]:
         """See `Picture.gray`."""
@@ -76,30 +73,37 @@ class VideoPicture:
         lines = np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)
         return lines[: plane.height, : plane.width]
 
-    def _shrunk_first(self, height: int, width: int) -> NDArray[np.uint8]:
-        """Colour of an even size, out of planes that were shrunk: much less to convert."""
+    def _halves_to(self, height: int, width: int) -> bool:
+        """Whether nothing but halving leads to an even size."""
+        times = self._frame.height // height
+        halves_alone = times & (times - 1) == 0 and (height * times, width * times) == self.size
+        return halves_alone and not (height % 2 or width % 2)
+
+    def _halved(self, height: int, width: int) -> av.VideoFrame:
+        """The frame with each plane halved and halved again: half the time of FFmpeg's averages."""
         sizes = ((height, width), (height // 2, width // 2), (height // 2, width // 2))
         planes = [shrunk(self._plane(number), size).ravel() for number, size in enumerate(sizes)]
-        stacked = np.concatenate(planes).reshape(-1, width)
-        return cv2.cvtColor(stacked, cv2.COLOR_YUV2RGB_I420).astype(np.uint8, copy=False)
+        small = av.VideoFrame.from_ndarray(np.concatenate(planes).reshape(-1, width), "yuv420p")
+        small.colorspace, small.color_range = self._frame.colorspace, self._frame.color_range
+        return small
 
 
-def converted(frame: av.VideoFrame) -> NDArray[np.uint8]:
+def converted(frame: av.VideoFrame, size: tuple[int, int] | None = None) -> NDArray[np.uint8]:
     """A frame of any format as RGB: uint8 [H, W, 3], the caller's own.
 
-    Colours that are coded in a way that FFmpeg does not convert are taken for the usual; brightness is right.
+    Where a size, height and width, is given, each pixel is an average over those that it covers. Colours
+    that are coded in a way that FFmpeg does not convert are taken for the usual; brightness is right.
 
     Raises:
         DecodeError: it cannot be converted.
     """
     if frame.colorspace not in _MATRICES:
         frame.colorspace = _UNSPECIFIED
-    # A converter keeps its tables for the next frame, which take longer to make than a frame to convert;
-    # threads must not share one.
-    if not hasattr(_converters, "own"):
-        _converters.own = VideoReformatter()
+    height, width = size or (frame.height, frame.width)
     try:
-        shown = _converters.own.reformat(frame, format="rgb24")
+        shown = _converter(height, width).reformat(
+            frame, width, height, "rgb24", interpolation=Interpolation.AREA, threads=1
+        )
         image = cast(NDArray[np.uint8], shown.to_ndarray())
     except (FFmpegError, ValueError) as error:
         # Some of FFmpeg's errors are the system's too, and would pass for a disk that cannot be written.
@@ -109,3 +113,14 @@ def converted(frame: av.VideoFrame) -> NDArray[np.uint8]:
         return cv2.LUT(image, _FULL_RANGE).astype(np.uint8, copy=False)
     # A decoder may predict the next frame from this one: nobody may draw into it.
     return image.copy() if shown is frame else image
+
+
+def _converter(height: int, width: int) -> VideoReformatter:
+    """This thread's converter to a size: threads must not share one.
+
+    A converter keeps its tables for the next frame, which take longer to make than a frame to convert. A
+    video needs two, for the first look and for the second.
+    """
+    if not hasattr(_converters, "to_size"):
+        _converters.to_size = lru_cache(maxsize=2)(lambda *_: VideoReformatter())
+    return _converters.to_size(height, width)

@@ -20,6 +20,9 @@ from fer_batch.errors import ModelError, UsageError
 from fer_batch.settings import BackendName, DeviceName
 
 _ERRORS_ONLY = 3
+_SLOWING_OPTIMISERS = ["QDQPropagationTransformer"]
+"""It moves a rounding from behind a pooling to ahead of it. The greatest of rounded values is the greatest
+value, rounded; but there are more of them to round, and ONNX Runtime is slow at maxima of bytes."""
 
 
 @dataclass(frozen=True)
@@ -116,7 +119,12 @@ def _open_session(model: Path | bytes) -> ort.InferenceSession:
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     source = model if isinstance(model, bytes) else str(model)
     try:
-        return ort.InferenceSession(source, options, providers=["CPUExecutionProvider"])
+        return ort.InferenceSession(
+            source,
+            options,
+            providers=["CPUExecutionProvider"],
+            disabled_optimizers=_SLOWING_OPTIMISERS,
+        )
     except (
         refusals.Fail,
         refusals.InvalidArgument,

@@ -6,6 +6,7 @@ import av
 import cv2
 import numpy as np
 import pytest
+from av.video.reformatter import ColorRange, Colorspace
 from videos import portrait
 
 from fer_batch.annotation.video_picture import VideoPicture, converted
@@ -47,6 +48,18 @@ def test_colours_are_the_frames_at_any_size(name: str) -> None:
         assert np.abs(found.astype(int) - small).mean() < 4
 
 
+@pytest.mark.parametrize(("width", "height", "times"), [(640, 360, 2), (1280, 720, 4), (512, 512, 8)])
+def test_halves_are_averages(width: int, height: int, times: int) -> None:
+    size = (height // times, width // times)
+    for matrix in (Colorspace.ITU601, Colorspace.ITU709):
+        for levels in (ColorRange.MPEG, ColorRange.JPEG):
+            made = frame("yuv420p", width, height)
+            made.colorspace, made.color_range = matrix, levels
+            found, average = VideoPicture(made).rgb(size), converted(made, size)
+            assert found.shape == average.shape == (*size, 3)
+            assert np.abs(found.astype(int) - average).mean() < 3
+
+
 def test_other_formats_are_converted_whole() -> None:
     deep = frame("yuv420p10le")
     assert not VideoPicture.can_show(deep)
@@ -55,7 +68,7 @@ def test_other_formats_are_converted_whole() -> None:
     assert np.abs(converted(deep).astype(int) - portrait(322, 180)).mean() < 4
 
 
-def test_frames_of_changing_size_share_one_converter() -> None:
+def test_frames_may_change_their_size() -> None:
     for width, height in ((322, 180), (64, 48), (322, 180)):
         made = frame("yuv420p", width, height)
         assert np.array_equal(converted(made), made.to_ndarray(format="rgb24"))

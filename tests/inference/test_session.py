@@ -5,12 +5,15 @@ from __future__ import annotations
 import importlib.util
 import sys
 
+import numpy as np
+import onnxruntime as ort
 import pytest
 import torch
 
 from fer_batch.errors import UsageError
 from fer_batch.inference import session
-from fer_batch.inference.session import Runtime, choose_runtime
+from fer_batch.inference.session import Runtime, choose_runtime, open_network
+from fer_batch.model.onnx_file import INPUT_NAME, default_model
 
 HAS_CUDA = torch.cuda.is_available()
 
@@ -46,3 +49,12 @@ def test_a_driver_without_a_device_is_no_cuda(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(session, "_has_cuda_driver", lambda: True)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     assert choose_runtime() == Runtime("onnx", "cpu")
+
+
+def test_what_is_left_out_of_optimising_changes_no_answer() -> None:
+    crops = np.random.default_rng(0).integers(0, 256, (40, 1, 48, 48), dtype=np.uint8)
+    usual = ort.InferenceSession(default_model(), providers=["CPUExecutionProvider"])
+    names = [output.name for output in usual.get_outputs()]
+    found = open_network(default_model()).run(names, {INPUT_NAME: crops})
+    for one, other in zip(found, usual.run(names, {INPUT_NAME: crops}), strict=True):
+        np.testing.assert_array_equal(one, other)

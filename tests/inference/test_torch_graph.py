@@ -89,6 +89,8 @@ NODES = {
         ],
         {"scale": CHANNELS["scale"] / 50, "zero": np.array([-3, 0, 7, 100], np.int8)},
     ),
+    "mean of whole maps": (helper.make_node("GlobalAveragePool", ["x"], ["y"]), {}),
+    "one behind the other": (helper.make_node("Concat", ["x", "x"], ["y"], axis=2), {}),
     "transposition": (helper.make_node("Transpose", ["x"], ["y"], perm=[0, 2, 3, 1]), {}),
     "sigmoid": (helper.make_node("Sigmoid", ["x"], ["y"]), {}),
 }
