@@ -30,9 +30,9 @@ def main() -> None:
     parser.add_argument("first", type=Path)
     parser.add_argument("second", type=Path)
     arguments = parser.parse_args()
-    a, b = right(arguments.first), right(arguments.second)
-    if a.keys() != b.keys():
-        parser.error("the two files are about different pictures")
+    (labels, a), (other_labels, b) = right(arguments.first), right(arguments.second)
+    if labels != other_labels:
+        parser.error("the two files are about different pictures, or other labels of them")
     first = np.array(list(a.values()))
     second = np.array([b[name] for name in a])
     rng = np.random.default_rng(SEED)
@@ -47,11 +47,12 @@ def main() -> None:
     print(f"McNemar's exact test: p = {mcnemar(first, second):.2g}")
 
 
-def right(path: Path) -> dict[str, np.bool_]:
-    """Whether each picture, by its id, is read right."""
+def right(path: Path) -> tuple[dict[str, int], dict[str, np.bool_]]:
+    """The label of each picture, by its id, and whether it is read right."""
     table = pq.read_table(path, columns=["id", "label", "predicted"])
-    correct: NDArray[np.bool_] = table["label"].to_numpy() == table["predicted"].to_numpy()
-    return dict(zip(table["id"].to_pylist(), correct, strict=True))
+    ids, labels = table["id"].to_pylist(), table["label"].to_numpy()
+    correct: NDArray[np.bool_] = labels == table["predicted"].to_numpy()
+    return dict(zip(ids, labels.tolist(), strict=True)), dict(zip(ids, correct, strict=True))
 
 
 if __name__ == "__main__":

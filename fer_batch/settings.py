@@ -165,22 +165,24 @@ class TrainSettings(Settings):
     patience: Annotated[int, Ge(0)] = 0
     """Stop after so many epochs without a better validation accuracy; 0 never stops early."""
     holdout: Annotated[float, Gt(0), Lt(1)] = 0.1
-    """Share of the training rows used for validation where the data set has no `val` split: always the
-    same ones, and exact copies together."""
+    """Share of the training rows used for validation where the data set has no `val` split, about: each
+    picture's own hash decides, so they are always the same ones, and a smaller share's are among them."""
 
 
-# What may differ between runs that give the same curve: it is not part of the recipe.
 @dataclass(frozen=True)
 class TrainRuntime(Settings):
-    """Where and how fast to train; changes no recipe."""
+    """Where and how fast to train: no part of the recipe.
+
+    What is rounded differs, and on another device what is random, and so does the curve.
+    """
 
     device: DeviceName = "auto"
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     """`auto`: bf16 where the processor multiplies it natively, else fp32."""
-    threads: Annotated[int, Ge(0)] = 0
+    threads: Annotated[int, Ge(0), Le(1024)] = 0
     """CPU threads; 0 lets PyTorch choose."""
     compile: bool = False
-    """Compile the network before training: worth its minute on CUDA, little on CPUs."""
+    """Compile the network first, which takes minutes: for long runs on CUDA."""
 
 
 @dataclass(frozen=True)

@@ -16,10 +16,11 @@ from fer_batch.model.onnx_file import default_model, load_card
 from fer_batch.quality.checks import CHECKS
 from fer_batch.quality.clean import DROPPED_COLUMNS
 from fer_batch.settings import CheckName, FilterSettings, TrainSettings, build
-from fer_batch.storage import PICTURE_SUFFIXES, Column
+from fer_batch.storage import PICTURE_SUFFIXES, Column, file_sha256
 from fer_batch.training.recipes import load_recipe
 
 ROOT = Path(__file__).resolve().parents[1]
+FIGURES = ("macro_f1", "balanced_accuracy", "loss", "ece")
 TABLES = (
     storage.DATASET_COLUMNS,
     storage.VOTE_COLUMNS,
@@ -77,8 +78,13 @@ def test_the_bundled_model_is_small_and_its_recipe_is_known() -> None:
 
 def test_the_model_card_states_the_bundled_models_figures() -> None:
     text = (ROOT / "MODEL_CARD.md").read_text(encoding="utf-8")
+    size, sha256 = default_model().stat().st_size, file_sha256(default_model())
+    assert f"{size:,} bytes, SHA-256 `{sha256}`" in text
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
     for head, figures in load_card(default_model()).figures["val"].items():
-        assert f"| `{head}` | {figures['n']:,} | {figures['accuracy']:.2%} |" in text
+        row = (f"{figures['accuracy']:.2%}", *(f"{figures[name]:.3f}" for name in FIGURES))
+        assert f"| `{head}` | {figures['n']:,} | {' | '.join(row)} |" in text
+        assert f"| {figures['accuracy']:.1%} | {figures['macro_f1']:.3f} |" in readme
     for label, row in load_card(default_model()).figures["val"]["fer2013"]["per_class"].items():
         assert f"| {label} | {row['precision']:.3f} | {row['recall']:.3f} | {row['f1']:.3f} |" in text
 

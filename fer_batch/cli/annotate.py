@@ -107,12 +107,16 @@ def annotate(
         "privacy": {"blur": blur, "masks": _rectangles(mask), "purpose": purpose},
     }
     stated = load_toml(config) if config else {}
+    build(
+        AnnotateSettings, stated, origin=str(config)
+    )  # so that what is wrong here is not taken for an option
     values = merge(stated, over)
-    if mask and isinstance(before := stated.get("privacy"), dict) and "masks" in before:
-        masks = before["masks"]  # what is no list stays, for `build` to refuse it
-        both = [*masks, *values["privacy"]["masks"]] if isinstance(masks, list) else masks
-        values["privacy"]["masks"] = both
-    settings = build(AnnotateSettings, values, origin=str(config or "annotate"))
+    if mask:
+        values["privacy"]["masks"] = [
+            *stated.get("privacy", {}).get("masks", ()),
+            *values["privacy"]["masks"],
+        ]
+    settings = build(AnnotateSettings, values, origin="annotate")
     with console(quiet=quiet, verbose=verbose) as progress:
         result = run_annotation(
             sources,

@@ -86,9 +86,9 @@ def filter_command(
             name: _number(text, name) for name, text in _assigned(threshold or [], "--threshold").items()
         },
     }
-    settings = build(
-        FilterSettings, merge(load_toml(config) if config else {}, over), origin=str(config or "filter")
-    )
+    stated = load_toml(config) if config else {}
+    build(FilterSettings, stated, origin=str(config))  # so that what is wrong here is not taken for an option
+    settings = build(FilterSettings, merge(stated, over), origin="filter")
     sheets: dict[CheckName, Path] = {
         cast(CheckName, name): Path(file) for name, file in _assigned(show or [], "--show").items()
     }

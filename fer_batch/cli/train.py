@@ -48,9 +48,9 @@ def train(
     from fer_batch.training.recipes import load_recipe
 
     over = {"arch": arch, "epochs": epochs, "batch_size": batch_size, "seed": seed}
-    settings = build(
-        TrainSettings, merge(load_recipe(config) if config else {}, over), origin=config or "train"
-    )
+    stated = load_recipe(config) if config else {}
+    build(TrainSettings, stated, origin=str(config))  # so that what is wrong here is not taken for an option
+    settings = build(TrainSettings, merge(stated, over), origin="train")
     runtime = TrainRuntime(device=device, precision=precision, threads=threads, compile=compile_network)
     with console(quiet=quiet, verbose=verbose) as progress:
         result = run_training(dataset, run, settings, runtime=runtime, resume=resume, progress=progress)

@@ -91,11 +91,10 @@ def load_card(path: Path) -> ModelCard:
     if text is None:
         raise ModelError(f"{path} carries no fer-batch card: train it with fer-batch")
     card = card_from_json(text, origin=str(path))
-    outputs = {output.name for output in model.graph.output}
-    if outputs != set(card.heads) or [value.name for value in model.graph.input] != [INPUT_NAME]:
-        raise ModelError(
-            f"{path}: the graph's outputs {sorted(outputs)} are not the card's {sorted(card.heads)}"
-        )
+    outputs, inputs = ({value.name for value in ends} for ends in (model.graph.output, model.graph.input))
+    for what, found, wanted in (("inputs", inputs, {INPUT_NAME}), ("outputs", outputs, set(card.heads))):
+        if found != wanted:
+            raise ModelError(f"{path}: the graph's {what} are {sorted(found)}, expected {sorted(wanted)}")
     return card
 
 
@@ -155,7 +154,7 @@ def save_half(source: Path, path: Path) -> None:
     """Write a model file again with its weights rounded to float16, cast back to float32 by the graph.
 
     The file has half the size. ONNX Runtime casts the weights once, when it loads the file: what is
-    computed, and how fast, stays as it was.
+    computed, and how fast, stays as it was. The new file has no figures: nobody has measured it.
 
     Raises:
         ModelError: the source is no model file of ours, or its weights are rounded already.
@@ -178,7 +177,7 @@ def save_half(source: Path, path: Path) -> None:
     del graph.node[:]
     graph.node.extend([*casts, *rest])
     del graph.value_info[:]
-    save_with_card(model.SerializeToString(), replace(card, weights="float16"), path)
+    save_with_card(model.SerializeToString(), replace(card, weights="float16", figures={}), path)
 
 
 def default_model() -> Path:

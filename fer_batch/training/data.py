@@ -70,22 +70,18 @@ def load_training_data(dataset: Path, settings: TrainSettings) -> TrainingData:
     if (dataset / "val.parquet").is_file():
         val = load_split(dataset, "val")
     else:
-        # By their pixels' hashes: one picture's exact copies stay on one side, and with every seed the same,
-        # so that a run that starts from another is not chosen by what that has learned.
-        order = np.argsort(np.array(train.sha256), kind="stable")
-        held_out = round(len(order) * settings.holdout)
-        while (
-            0 < held_out < len(order) and train.sha256[order[held_out]] == train.sha256[order[held_out - 1]]
-        ):
-            held_out += 1
-        if not 0 < held_out < len(order):
+        # By each picture's own hash: exact copies stay on one side, and whatever the seed and whatever other
+        # pictures there are, so that a run that starts from another is not chosen by what that has learned.
+        below = int(settings.holdout * 2**256)
+        held_out = np.array([int(sha256, 16) < below for sha256 in train.sha256])
+        if not 0 < held_out.sum() < len(held_out):
             raise UsageError(
-                f"holdout is {settings.holdout:g}: of the {len(order)} labelled training pictures of "
-                f"{dataset} that is {held_out}, and validation and training need some each; "
+                f"holdout is {settings.holdout:g}: of the {len(held_out)} labelled training pictures of "
+                f"{dataset} that is {held_out.sum()}, and validation and training need some each; "
                 "choose another share"
             )
-        val = train.take(np.sort(order[:held_out]), "val")
-        train = train.take(np.sort(order[held_out:]), "train")
+        val = train.take(np.flatnonzero(held_out), "val")
+        train = train.take(np.flatnonzero(~held_out), "train")
     if len(train) < _FEWEST:
         raise UsageError(
             f"{dataset} has {len(train)} labelled training picture: batch statistics need {_FEWEST} at least"

@@ -77,14 +77,15 @@ def evaluate(
         progress: told after every batch.
 
     Raises:
-        UsageError: there is nothing to measure on, or `out` holds the results of another command.
+        UsageError: there is nothing to measure on, or `out` holds something else.
         InputError: the data cannot be read, or has no such split.
         ModelError: the model cannot be used, or has no such head.
         OutputError: the results cannot be written.
     """
     settings, data, out = validated(settings or EvaluateSettings()), Path(data), Path(out)
-    if (out / "manifest.json").exists():  # of a training run, say, whose confusion matrix stays its own
-        raise UsageError(f"{out} holds the results of another command: choose another folder to write to")
+    if out.is_dir() and any(out.iterdir()) and not (out / "metrics.json").is_file():
+        # A training run, say, whose confusion matrix stays its own.
+        raise UsageError(f"{out} is not empty and holds no evaluation: choose another folder to write to")
     path = resolve(model)
     classifier = Classifier(path, head=settings.head, batch_size=settings.batch_size)
     loaded = _load(data, settings.split, classifier.card.input_size)

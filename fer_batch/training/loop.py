@@ -65,6 +65,8 @@ class _State:
     optimizer: torch.optim.Optimizer
     history: list[dict[str, float]] = field(default_factory=list)
     """One row an epoch."""
+    best: dict[str, Tensor] = field(default_factory=dict)
+    """Weights of the average after the best epoch, on the CPU."""
 
     def save(self, path: Path) -> None:
         tensors = prefixed("network", self.network.state_dict())
@@ -72,6 +74,7 @@ class _State:
             tensors |= prefixed("average", self.average.state_dict())
         for index, values in self.optimizer.state_dict()["state"].items():
             tensors |= prefixed(f"optimizer.{index}", values)
+        tensors |= prefixed("best", self.best)
         save_checkpoint(path, tensors, {"history": self.history})
 
     def load(self, path: Path) -> None:
@@ -90,6 +93,7 @@ class _State:
 
     def _restore(self, tensors: dict[str, Tensor], history: list[dict[str, float]]) -> None:
         self.history = history
+        self.best = group("best", tensors)
         self.network.load_state_dict(group("network", tensors))
         if self.average is not self.network:
             self.average.load_state_dict(group("average", tensors))
@@ -114,7 +118,8 @@ def train(
 ) -> TrainResult:
     """Train a classifier; choose its epoch by validation accuracy; export it.
 
-    Random numbers come from (seed, epoch) alone, so that a resumed run follows the same curve.
+    Random numbers come from (seed, epoch) alone, so that a resumed run follows the same curve; on another
+    device or in another precision it follows its own, and the manifest says so.
 
     Args:
         dataset: a data set folder that `prepare` wrote.
@@ -140,8 +145,7 @@ def train(
     by_epoch = _bar_an_epoch(progress, settings.epochs, batches_an_epoch(len(data.train), settings))
     with open_run(Path(run), settings, data, resume=resume) as folder:
         network, history = _fit(folder, teacher, runtime, device, by_epoch)
-        precision = "bf16" if uses_bf16(runtime, device) else "fp32"
-        return folder.finish(network, history, _best(history), device=str(device), precision=precision)
+        return folder.result or folder.finish(network, history, _best(history))
 
 
 def fit(
@@ -197,7 +201,7 @@ def _fit(
     state = _start(settings, data, device, None if begun or not settings.start else Path(settings.start))
     if begun:
         state.load(folder.checkpoint)
-        folder.write_history(state.history)  # its last row may be missing, where a kill came between the two
+        _write_beside(folder, state)
     bf16 = uses_bf16(runtime, device)
     train_on, validate_on = on_device(data.train, device), on_device(data.val, device)
     frames = None
@@ -214,20 +218,45 @@ def _fit(
         compiled=runtime.compile,
         progress=progress,
     )
+    if not _finished(state.history, settings):
+        precision = "bf16" if bf16 else "fp32"
+        how = {"device": device.type, "precision": precision, "compiled": runtime.compile}
+        folder.note_runtime(len(state.history) + 1, how)
     while not _finished(state.history, settings):
         epoch = len(state.history) + 1
         started = time.monotonic()
         row = _train_epoch(state, epoch, lesson)
         row |= _validate(state.average, validate_on, bf16=bf16)
         row["seconds"] = time.monotonic() - started
+        _check_finite(row, settings)
         state.history.append(row)
         if _best(state.history) is row:
-            save_checkpoint(folder.best, state.average.state_dict(), {"epoch": epoch})
+            state.best = {name: value.cpu().clone() for name, value in state.average.state_dict().items()}
         state.save(folder.checkpoint)
-        folder.write_history(state.history)
+        _write_beside(folder, state)
     best = build_network(settings, data.heads)
-    best.load_state_dict(load_checkpoint(folder.best)[0])
+    best.load_state_dict(state.best)
     return best, state.history
+
+
+def _write_beside(folder: RunFolder, state: _State) -> None:
+    """Write what the checkpoint tells as files of their own: a kill may come between it and them."""
+    save_checkpoint(folder.best, state.best, {"epoch": _best(state.history)["epoch"]})
+    folder.write_history(state.history)
+
+
+def _check_finite(row: dict[str, float], settings: TrainSettings) -> None:
+    """Nothing, where an epoch has led somewhere.
+
+    Raises:
+        UsageError: its loss diverged, which its last step may have brought about.
+    """
+    for name in ("train_loss", "val_loss"):
+        if not math.isfinite(row[name]):
+            raise UsageError(
+                f"optimizer.learning_rate is {settings.optimizer.learning_rate}: the loss is {row[name]} "
+                f"in epoch {row['epoch']:g}; choose a lower one"
+            )
 
 
 def _best(history: list[dict[str, float]]) -> dict[str, float]:
@@ -348,16 +377,10 @@ def _train_epoch(state: _State, epoch: int, lesson: _Lesson) -> dict[str, float]
         loss_sum += loss.detach()
         correct += (outputs["fer2013"].argmax(1) == answers).float().mean()
         lesson.progress(_TRAINING, step + 1, settings.epochs * batches)
-    train_loss = float(loss_sum) / batches
-    if not math.isfinite(train_loss):
-        raise UsageError(
-            f"optimizer.learning_rate is {settings.optimizer.learning_rate}: the loss is {train_loss} "
-            f"in epoch {epoch}; choose a lower one"
-        )
     return {
         "epoch": epoch,
         "learning_rate": rate,
-        "train_loss": train_loss,
+        "train_loss": float(loss_sum) / batches,
         "train_accuracy": float(correct) / batches,
     }
 

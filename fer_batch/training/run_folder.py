@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import logging
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -28,6 +29,8 @@ from fer_batch.storage import atomic_file, file_sha256, read_json, versions, wri
 from fer_batch.training.calibration import calibrate, calibrated_card
 from fer_batch.training.data import TrainingData
 from fer_batch.training.teacher import checksums
+
+_log = logging.getLogger(__name__)
 
 _HISTORY_DIGITS = 6
 _CHECKPOINT = "checkpoint.safetensors"
@@ -70,6 +73,34 @@ class RunFolder:
         """The finished model file."""
         return self.path / "model.onnx"
 
+    @property
+    def result(self) -> TrainResult | None:
+        """What the run came to, where it has been finished and its model is the one that it wrote."""
+        found = self.manifest
+        if found["status"] != "ok" or not self.model.is_file():
+            return None
+        if file_sha256(self.model) != found["model_sha256"]:
+            return None
+        return TrainResult(
+            self.path, self.model, found["epochs"], found["best_epoch"], found["figures"]["val"]
+        )
+
+    def note_runtime(self, epoch: int, runtime: Mapping[str, Any]) -> None:
+        """Write down where and how the epochs from this one on are trained, where that is new.
+
+        A run that goes on elsewhere is a run of the same recipe, but not on the very same curve.
+        """
+        before = self.manifest.setdefault("trained_on", [])
+        if before and before[-1] == {"from_epoch": before[-1]["from_epoch"], **runtime}:
+            return
+        if before:
+            changed = _difference(before[-1], runtime)
+            _log.warning(
+                "%s goes on otherwise than it was begun, and on another curve: %s", self.path, changed
+            )
+        before.append({"from_epoch": epoch, **runtime})
+        write_json(self.path / "manifest.json", self.manifest)
+
     def write_history(self, history: Sequence[Mapping[str, float]]) -> None:
         """Write `history.csv`: a row an epoch, in the order of the epochs."""
         text = io.StringIO()
@@ -84,9 +115,6 @@ class RunFolder:
         network: Network,
         history: Sequence[Mapping[str, float]],
         best: Mapping[str, float],
-        *,
-        device: str,
-        precision: str,
     ) -> TrainResult:
         """Export the chosen epoch, measure the exported file, and write the manifest last."""
         best_epoch = int(best["epoch"])
@@ -121,8 +149,6 @@ class RunFolder:
             "best_epoch": best_epoch,
             "figures": {"val": figures},
             "model_sha256": file_sha256(self.model),
-            "device": device,
-            "precision": precision,
             "timings": {"seconds": sum(row["seconds"] for row in history)},
         }
         write_json(self.path / "manifest.json", manifest)
@@ -152,6 +178,7 @@ def open_run(run: Path, settings: TrainSettings, data: TrainingData, *, resume: 
         InputError: the manifest there cannot be read, or is none of a run.
         OutputError: the folder cannot be written.
     """
+    _manifest_of(run)  # before anything is written to what may be somebody else's
     with writing(run):
         run.mkdir(parents=True, exist_ok=True)
         lock = FileLock(run / ".lock")
@@ -168,7 +195,6 @@ def open_run(run: Path, settings: TrainSettings, data: TrainingData, *, resume: 
 def _start_or_check(
     run: Path, settings: TrainSettings, data: TrainingData, *, resume: bool
 ) -> dict[str, Any]:
-    manifest_file = run / "manifest.json"
     recipe: dict[str, Any] = {
         "settings": plain(settings),
         "data": {"fingerprint": data.fingerprint},
@@ -176,28 +202,22 @@ def _start_or_check(
     }
     if settings.augment.framed:  # pictures follow from it, as from the settings
         recipe["crop"] = json.loads(json.dumps(asdict(FER2013_CROP)))
-    if manifest_file.is_file():
-        manifest = read_json(manifest_file)
-        if not isinstance(manifest, dict) or not all(isinstance(manifest.get(k, {}), dict) for k in recipe):
-            raise InputError(f"{manifest_file} is not the manifest of a run: choose another folder")
-        if manifest.get("status") != "running" or (run / _CHECKPOINT).is_file():
-            if not resume:
-                raise UsageError(
-                    f"{run} holds a run already: --resume continues it, or choose another folder"
-                )
-            begun = manifest | {
-                "settings": completed(TrainSettings, manifest.get("settings", {}), origin=str(manifest_file))
-            }
-            for name, value in recipe.items():
-                found = {key: begun.get(name, {}).get(key) for key in value}
-                if found != value:
-                    difference = _difference(found, value)
-                    raise UsageError(
-                        f"{run} was begun with other {name}: {difference}; choose another folder"
-                    )
-            return manifest
-    elif any(path.name != ".lock" for path in run.iterdir()):
-        raise UsageError(f"{run} is not empty and holds no run: choose another folder")
+    manifest = _manifest_of(run)
+    if manifest is not None and (manifest["status"] != "running" or (run / _CHECKPOINT).is_file()):
+        if not resume:
+            raise UsageError(f"{run} holds a run already: --resume continues it, or choose another folder")
+        origin = str(run / "manifest.json")
+        begun = manifest | {"settings": completed(TrainSettings, manifest["settings"], origin=origin)}
+        for name, value in recipe.items():
+            found = {key: begun.get(name, {}).get(key) for key in value}
+            if found != value:
+                difference = _difference(found, value)
+                raise UsageError(f"{run} was begun with other {name}: {difference}; choose another folder")
+        if not (run / _CHECKPOINT).is_file():
+            raise UsageError(
+                f"{run} is finished, and its {_CHECKPOINT} is gone: put it back, or choose another folder"
+            )
+        return manifest
     if settings.start:  # the checkpoint of a run to go on with has left it behind
         recipe["start"] = {settings.start: file_sha256(best_weights(settings.start))}
     recipe["data"] |= {"train": len(data.train.labels), "val": len(data.val.labels)}
@@ -207,11 +227,42 @@ def _start_or_check(
         "versions": versions("torch", "numpy", "onnxruntime"),
         **recipe,
     }
-    write_json(manifest_file, manifest)
+    write_json(run / "manifest.json", manifest)
     write_text(run / "settings.toml", dump_toml(settings))
     return manifest
 
 
+def _manifest_of(run: Path) -> dict[str, Any] | None:
+    """The manifest of a run that has been begun; None of a folder that is empty or not there.
+
+    Raises:
+        UsageError: the folder holds something else.
+        InputError: the manifest cannot be read, or is none of a run.
+    """
+    path = run / "manifest.json"
+    if not path.is_file():
+        if run.is_dir() and any(entry.name != ".lock" for entry in run.iterdir()):
+            raise UsageError(f"{run} is not empty and holds no run: choose another folder")
+        return None
+    manifest = read_json(path)
+    # Other commands have settings too, but no teacher.
+    tables = ("settings", "data", "teacher")
+    if not isinstance(manifest, dict) or not all(isinstance(manifest.get(name), dict) for name in tables):
+        raise InputError(f"{path} is not the manifest of a run: choose another folder")
+    if not isinstance(manifest.get("status"), str):
+        raise InputError(f"{path} is not the manifest of a run: choose another folder")
+    return manifest
+
+
 def _difference(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
-    changed = [name for name, value in wanted.items() if found.get(name) != value]
-    return ", ".join(f"{name} was {found.get(name)!r}, now {wanted[name]!r}" for name in changed)
+    """What differs, setting by setting: `augment.rotation was 12.0, now 10.0`."""
+    return ", ".join(_differences(found, wanted, prefix=""))
+
+
+def _differences(found: Mapping[str, Any], wanted: Mapping[str, Any], *, prefix: str) -> Iterator[str]:
+    for name, value in wanted.items():
+        before = found.get(name)
+        if isinstance(before, dict) and isinstance(value, dict):
+            yield from _differences(before, value, prefix=f"{prefix}{name}.")
+        elif before != value:
+            yield f"{prefix}{name} was {before!r}, now {value!r}"

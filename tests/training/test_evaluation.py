@@ -102,7 +102,7 @@ def test_of_class_folders_in_splits_the_one_that_is_asked_for(dataset: Path, tmp
 
 def test_the_results_of_another_command_are_not_written_over(dataset: Path, tmp_path: Path) -> None:
     (tmp_path / "manifest.json").write_text("{}")
-    with pytest.raises(UsageError, match="holds the results of another command"):
+    with pytest.raises(UsageError, match="is not empty and holds no evaluation"):
         evaluate("default", dataset, tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["manifest.json"]
 

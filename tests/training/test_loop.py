@@ -182,7 +182,66 @@ def test_a_folder_with_something_else_is_not_touched(dataset: Path, tmp_path: Pa
     (tmp_path / "thesis.tex").write_text("years of work")
     with pytest.raises(UsageError, match="holds no run"):
         train(dataset, tmp_path, build(TrainSettings, SHORT), runtime=CPU)
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
     assert (tmp_path / "thesis.tex").read_text() == "years of work"
+
+
+def test_the_results_of_another_command_are_no_run(dataset: Path, tmp_path: Path) -> None:
+    write_json(tmp_path / "manifest.json", {"status": "ok", "settings": {}, "made_from": {}})
+    for resume in (False, True):
+        with pytest.raises(InputError, match=r"manifest\.json is not the manifest of a run"):
+            train(dataset, tmp_path, build(TrainSettings, SHORT), runtime=CPU, resume=resume)
+    assert [path.name for path in tmp_path.iterdir()] == ["manifest.json"]
+
+
+def test_a_finished_run_without_its_checkpoint_is_not_trained_anew(
+    dataset: Path, trained: Path, tmp_path: Path
+) -> None:
+    copy = shutil.copytree(trained, tmp_path / "run")
+    (copy / "checkpoint.safetensors").unlink()
+    with pytest.raises(UsageError, match=r"is finished, and its checkpoint\.safetensors is gone"):
+        train(dataset, copy, build(TrainSettings, SHORT), runtime=CPU, resume=True)
+    assert (copy / "model.onnx").read_bytes() == (trained / "model.onnx").read_bytes()
+
+
+def test_the_best_weights_are_the_checkpoints(dataset: Path, trained: Path, tmp_path: Path) -> None:
+    copy = shutil.copytree(trained, tmp_path / "run")
+    _, header = load_checkpoint(copy / "best.safetensors")
+    (copy / "best.safetensors").write_bytes(b"of an epoch that a kill undid")
+    (copy / "model.onnx").unlink()
+    result = train(dataset, copy, build(TrainSettings, SHORT), runtime=CPU, resume=True)
+    tensors, found = load_checkpoint(copy / "best.safetensors")
+    assert found == header == {"epoch": result.best_epoch}
+    kept, _ = load_checkpoint(trained / "best.safetensors")
+    assert all(torch.equal(tensor, kept[name]) for name, tensor in tensors.items())
+    assert result.model.is_file()
+
+
+def test_what_a_run_goes_on_with_is_written_down(
+    dataset: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    validate, epochs = loop._validate, []
+
+    def stopping(*arguments: object, **options: object) -> dict[str, float]:
+        epochs.append(1)
+        if len(epochs) == 2:
+            raise KeyboardInterrupt
+        return validate(*arguments, **options)
+
+    monkeypatch.setattr(loop, "_validate", stopping)
+    settings = build(TrainSettings, SHORT)
+    fp32, bf16 = (TrainRuntime(device="cpu", precision=precision) for precision in ("fp32", "bf16"))
+    with pytest.raises(KeyboardInterrupt):
+        train(dataset, tmp_path / "run", settings, runtime=fp32)
+    result = train(dataset, tmp_path / "run", settings, runtime=bf16, resume=True)
+    assert read_json(result.run / "manifest.json")["trained_on"] == [
+        {"from_epoch": 1, "device": "cpu", "precision": "fp32", "compiled": False},
+        {"from_epoch": 2, "device": "cpu", "precision": "bf16", "compiled": False},
+    ]
+    assert "on another curve: precision was 'fp32', now 'bf16'" in caplog.text
+    before = (result.run / "manifest.json").read_bytes()
+    train(dataset, result.run, settings, runtime=fp32, resume=True)  # trains nothing
+    assert (result.run / "manifest.json").read_bytes() == before
 
 
 def test_without_votes_there_is_one_head_and_a_holdout_without_val(trained: Path, tmp_path: Path) -> None:
@@ -194,19 +253,18 @@ def test_without_votes_there_is_one_head_and_a_holdout_without_val(trained: Path
         dataset, tmp_path / "run", settings, runtime=CPU, progress=lambda *values: told.append(values)
     )
     assert set(result.figures) == {"fer2013"}
-    assert result.figures["fer2013"]["n"] == 14
+    assert result.figures["fer2013"]["n"] == 8  # of 140, by their hashes
     # Its head for votes that are not here stays behind.
     begun = train(dataset, tmp_path / "next", replace(settings, epochs=1, start=str(trained)), runtime=CPU)
     assert set(begun.figures) == {"fer2013"}
-    assert told == [(f"epoch {epoch}/2", batch, 7) for epoch in (1, 2) for batch in range(1, 8)]
+    assert told == [(f"epoch {epoch}/2", batch, 8) for epoch in (1, 2) for batch in range(1, 9)]
 
 
 def test_a_holdout_without_rows_is_named(tmp_path: Path) -> None:
     dataset = write_stripes(tmp_path, train=4, held_out=1, ferplus=False)
     (dataset / "val.parquet").unlink()
-    with pytest.raises(UsageError, match=r"holdout is 0\.1: of the 4 labelled training pictures"):
-        load_training_data(dataset, TrainSettings())
-    assert len(load_training_data(dataset, TrainSettings(holdout=0.5)).val) == 2
+    with pytest.raises(UsageError, match=r"holdout is 1e-06: of the 4 labelled training pictures"):
+        load_training_data(dataset, TrainSettings(holdout=1e-6))
 
 
 def test_a_holdout_is_the_same_with_every_seed_and_keeps_copies_together(tmp_path: Path) -> None:
@@ -218,9 +276,15 @@ def test_a_holdout_is_the_same_with_every_seed_and_keeps_copies_together(tmp_pat
     prepare(thrice, dataset)
     (dataset / "val.parquet").unlink(missing_ok=True)
     first, again = (load_training_data(dataset, TrainSettings(holdout=0.21, seed=seed)) for seed in (0, 1))
-    assert (len(first.train), len(first.val)) == (93, 27)  # 25, and what the last of them are copies of
+    assert len(first.train) + len(first.val) == 120
+    assert len(first.val) % 3 == 0
     assert first.fingerprint == again.fingerprint
     assert not set(first.val.sha256) & set(first.train.sha256)
+    # What a run has learned from is nothing that one which starts from it is chosen by.
+    for holdout in (0.3, 0.5, 0.8):
+        larger = load_training_data(dataset, TrainSettings(holdout=holdout))
+        fewer, more = sorted((set(first.val.sha256), set(larger.val.sha256)), key=len)
+        assert fewer <= more
 
 
 def test_one_picture_is_not_learned_from(tmp_path: Path) -> None:
@@ -268,6 +332,11 @@ def test_a_loss_that_diverges_is_named_and_a_lower_rate_begins_anew(dataset: Pat
     wild = build(TrainSettings, values | {"optimizer": optimizer})
     with pytest.raises(UsageError, match=r"optimizer\.learning_rate is 1e\+30: the loss is (nan|inf)"):
         train(dataset, tmp_path / "run", wild, runtime=runtime)
+    # The last step alone shows in what is validated.
+    few = write_stripes(tmp_path / "few", train=14, held_out=7)
+    once = values | {"batch_size": 14, "optimizer": optimizer | {"learning_rate": 1e20}}
+    with pytest.raises(UsageError, match=r"optimizer\.learning_rate is 1e\+20: the loss is (nan|inf)"):
+        train(few, tmp_path / "once", build(TrainSettings, once), runtime=runtime)
     tame = build(TrainSettings, values)
     assert train(dataset, tmp_path / "run", tame, runtime=runtime).epochs == 1
     assert build(TrainSettings, load_toml(tmp_path / "run" / "settings.toml")) == tame
