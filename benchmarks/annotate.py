@@ -1,11 +1,11 @@
 """How fast `annotate` reads a video, beside decoding alone, and where the time goes.
 
-    python benchmarks/annotate.py VIDEO [--repeat N] [--detect-size N] [--peer PYTHON]
+    python benchmarks/annotate.py VIDEO [--repeat N] [--detect-size N] [--detect-every K] [--peer PYTHON]
 
-Every frame is detected in and every face classified; tables are written and smoothed. VIDEO is read as it
-is and enlarged to 1280x720 and 1920x1080; `--min-face` grows with it, since its faces do. Each figure is
-the median over runs that take turns; quote the ratios, they travel better than frames a second. On a quiet
-machine only.
+Every frame, or every K-th, is searched, and every face of every frame classified; tables are written and
+smoothed. VIDEO is read as it is and enlarged to 1280x720 and 1920x1080; `--min-face` grows with it, since
+its faces do. Each figure is the median over runs that take turns; quote the ratios, they travel better
+than frames a second. On a quiet machine only.
 
 - `decoding alone` is one thread that decodes and converts to RGB, as everybody must.
 - `stages` are the seconds that each takes alone, in one thread, with its input ready; `efficiency` is
@@ -31,7 +31,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import TypeVar
 
 import av
 import cv2
@@ -48,7 +48,7 @@ from fer_batch.annotation.write import write_tables
 from fer_batch.inference.classifier import Classifier
 from fer_batch.inference.detector import YuNet, resolve_detector
 from fer_batch.model.onnx_file import default_model
-from fer_batch.settings import AnnotateSettings
+from fer_batch.settings import AnnotateSettings, DetectionSettings
 
 T = TypeVar("T")
 
@@ -102,10 +102,10 @@ def decode_once(source: Source) -> tuple[int, float]:
     return frames, time.perf_counter() - started
 
 
-def settings_for(height: int, detect_size: int | Literal["auto"]) -> AnnotateSettings:
-    """The defaults but for the size of detection, for faces that grow with the picture."""
-    min_face = SETTINGS.detection.min_face * height / HEIGHT
-    return replace(SETTINGS, detection=replace(SETTINGS.detection, min_face=min_face, size=detect_size))
+def settings_for(height: int, detection: DetectionSettings) -> AnnotateSettings:
+    """The defaults but for detection, for faces that grow with the picture."""
+    min_face = detection.min_face * height / HEIGHT
+    return replace(SETTINGS, detection=replace(detection, min_face=min_face))
 
 
 def annotate_once(videos: list[Path], settings: AnnotateSettings, workers: int = 1) -> float:
@@ -154,7 +154,7 @@ def stages_alone(source: Source, settings: AnnotateSettings) -> dict[str, float]
         folder = Path(made)
         parts = Parts(folder / "parts")
         while batch := clock.run("decode", islice, frames, FRAMES_AT_ONCE):
-            marked = clock.run("mark", mark, (frame for frame in batch), SETTINGS, before)
+            marked = clock.run("mark", mark, (frame for frame in batch), settings, before)
             last = marked[-1]
             before = Resume(Position.of(last.frame), last.number + 1, last.thumbnail, None)
             detected = clock.run("detect", map, find, [[item] for item in marked])
@@ -176,19 +176,20 @@ def main() -> None:
     parser.add_argument("video", type=Path)
     parser.add_argument("--repeat", type=int, default=5)
     parser.add_argument("--detect-size", type=int, help="as annotate's; else `auto`")
+    parser.add_argument("--detect-every", type=int, default=1, help="as annotate's")
     parser.add_argument("--peer", help="Python of an environment with the package fer")
     arguments = parser.parse_args()
     cores = os.cpu_count() or 1
     with tempfile.TemporaryDirectory() as made:
         folder = Path(made)
         videos = [arguments.video, *(enlarged(arguments.video, size, folder) for size in SIZES)]
-        detect_size = arguments.detect_size or "auto"
-        smallest = settings_for(HEIGHT, detect_size)
+        detection = DetectionSettings(size=arguments.detect_size or "auto", every=arguments.detect_every)
+        smallest = settings_for(HEIGHT, detection)
         annotate_once(videos[:1], smallest)  # opens the models
         print("| video | decoding alone | annotate | ratio | efficiency |\n|---|---|---|---|---|")
         fastest = 0.0
         for video, height in zip(videos, (HEIGHT, *(size[1] for size in SIZES)), strict=True):
-            source, settings = named(video), settings_for(height, detect_size)
+            source, settings = named(video), settings_for(height, detection)
             times = [(decode_once(source), annotate_once([video], settings)) for _ in range(arguments.repeat)]
             frames = times[0][0][0]
             decoding = frames / statistics.median(seconds for (_, seconds), _ in times)

@@ -94,6 +94,8 @@ class _State:
     def _restore(self, tensors: dict[str, Tensor], history: list[dict[str, float]]) -> None:
         self.history = history
         self.best = group("best", tensors)
+        if not self.best:
+            raise KeyError("best")
         self.network.load_state_dict(group("network", tensors))
         if self.average is not self.network:
             self.average.load_state_dict(group("average", tensors))
