@@ -151,7 +151,8 @@ def annotate(
     Each source gets a folder under `out`, whole or not there: `faces` and `frames` as CSV and
     Parquet, `overlay.mp4` if wanted, and `manifest.json`. Sources whose results are there already
     are passed over; one that was stopped on the way goes on behind its last part. A source that cannot
-    be read, or not to its end, stops no other.
+    be read, or not to its end, stops no other, nor does one whose folder cannot be written anew because
+    something else was laid into it.
 
     Args:
         sources: videos, pictures, folders of either, or patterns.
@@ -164,8 +165,7 @@ def annotate(
         progress: told in frames where they are read in this process, else in sources.
 
     Raises:
-        UsageError: a setting cannot be, nothing is found, or a folder that is to be written anew holds what
-            annotate did not write.
+        UsageError: a setting cannot be, or nothing is found.
         SourceOpenError: a named path does not exist.
         ModelError: a network cannot be used.
         OutputError: the results cannot be written; what was finished stays.
@@ -182,8 +182,6 @@ def annotate(
         for job in jobs
     }
     to_do = [job for job in jobs if due[job.source.name].to_do]
-    for job in to_do:
-        _refuse_strangers(job.folder)
     if dry_run:
         return AnnotateResult(out, due, [])
     _do(to_do, todo, progress)
@@ -204,14 +202,6 @@ def annotate(
 
     write_confusion(agreement, out / CONFUSION, "faces of known expression")
     return AnnotateResult(out, due, rows, agreement)
-
-
-def _refuse_strangers(folder: Path) -> None:
-    if added := strangers(folder):
-        raise UsageError(
-            f"{folder} is to be written anew, and holds {', '.join(added)}, which annotate did not write and "
-            "which would go with it: move that, or choose another --out"
-        )
 
 
 def _do(jobs: Sequence[_Job], todo: Todo, progress: Progress) -> None:
@@ -279,6 +269,13 @@ class _Work:
     progress: Progress | None
 
     def __call__(self, job: _Job) -> None:
+        if added := strangers(job.folder):
+            reason = (
+                f"{job.folder} is to be written anew, and holds {', '.join(added)}, which annotate did not "
+                "write and which would go with it: move that, and run again with --retry"
+            )
+            _record_failure(job, reason, "")
+            return
         try:
             self._annotate(job)
         except OutputError:
@@ -334,13 +331,14 @@ def _summary(job: _Job, totals: Totals, problems: list[str]) -> dict[str, Any]:
 def _record_failure(job: _Job, reason: str, trace: str) -> None:
     """Write why there are no results. Those of an earlier run stay; their manifest tells of it."""
     summary = {"source": job.source.name, "status": FAILED, "reason": reason, "frames": 0, "faces": 0}
-    if has_tables(job.folder):
+    kept = has_tables(job.folder)
+    if kept:
         summary["reason"] = f"{reason} (the results of an earlier run are still in its folder)"
-        if manifest := read_manifest(job.folder):
-            attempt = {"made_from": job.made_from, "summary": summary}
-            write_json(manifest_of(job.folder), manifest | {LATER_ATTEMPT: attempt})
-        else:  # damaged
-            _write_manifest(job.folder, job, summary, None)
+    if kept and (manifest := read_manifest(job.folder)):
+        attempt = {"made_from": job.made_from, "summary": summary}
+        write_json(manifest_of(job.folder), manifest | {LATER_ATTEMPT: attempt})
+    elif kept or strangers(job.folder):  # its manifest is damaged, or somebody's file lies beside one
+        _write_manifest(job.folder, job, summary, None)
     else:
         with atomic_folder(job.folder) as partial:
             _write_manifest(partial, job, summary | ({"traceback": trace} if trace else {}), None)

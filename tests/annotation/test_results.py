@@ -49,10 +49,30 @@ def test_what_was_laid_beside_results_is_not_written_over(tmp_path: Path) -> Non
     notes.write_text("seen by Ann")
     assert strangers(notes.parent) == ["notes.txt"]
     assert annotate([video], tmp_path / "out").due == {"cam": Due.FINISHED}
-    for dry_run in (True, False):
-        with pytest.raises(UsageError, match=r"cam is to be written anew, and holds notes\.txt"):
-            annotate([video], tmp_path / "out", AnnotateSettings(overlay=True), dry_run=dry_run)
+    before = (notes.parent / "faces.csv").read_bytes()
+    other, overlay = clip(tmp_path / "other.mp4"), AnnotateSettings(overlay=True)
+    refused, done = annotate([video, other], tmp_path / "out", overlay).rows
+    assert refused["status"] == "failed"
+    assert "cam is to be written anew, and holds notes.txt" in refused["reason"]
+    assert (done["source"], done["status"]) == ("other", "ok")  # nobody else's work is held up
     assert notes.read_text() == "seen by Ann"
+    assert (notes.parent / "faces.csv").read_bytes() == before
+    notes.rename(tmp_path / "notes.txt")
+    assert annotate([video], tmp_path / "out", overlay).due == {"cam": Due.WAITING}
+    (row,) = annotate([video], tmp_path / "out", overlay, todo=Todo(retry=True)).rows
+    assert row["status"] == "ok"
+
+
+def test_what_was_laid_beside_a_failure_is_not_lost(tmp_path: Path) -> None:
+    video = tmp_path / "cam.mp4"
+    video.write_bytes(b"no video")
+    annotate([video], tmp_path / "out")
+    notes = tmp_path / "out" / "cam" / "notes.txt"
+    notes.write_text("asked the shop")
+    for _ in range(2):
+        (row,) = annotate([video], tmp_path / "out", todo=Todo(retry=True)).rows
+        assert "holds notes.txt" in row["reason"]
+        assert notes.read_text() == "asked the shop"
 
 
 def test_results_outlive_a_run_that_fails(tmp_path: Path) -> None:
