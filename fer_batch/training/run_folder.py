@@ -187,6 +187,9 @@ def open_run(run: Path, settings: TrainSettings, data: TrainingData, *, resume: 
         except Timeout:
             raise UsageError(f"{run}: another process is training there") from None
     try:
+        with writing(run):
+            for unfinished in run.glob(".*.partial.*"):  # which a kill left
+                unfinished.unlink()
         yield RunFolder(run, settings, data, _start_or_check(run, settings, data, resume=resume))
     finally:
         lock.release()

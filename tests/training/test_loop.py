@@ -208,13 +208,14 @@ def test_the_best_weights_are_the_checkpoints(dataset: Path, trained: Path, tmp_
     copy = shutil.copytree(trained, tmp_path / "run")
     _, header = load_checkpoint(copy / "best.safetensors")
     (copy / "best.safetensors").write_bytes(b"of an epoch that a kill undid")
+    (copy / ".checkpoint.1.partial.safetensors").write_bytes(b"half of one")
     (copy / "model.onnx").unlink()
     result = train(dataset, copy, build(TrainSettings, SHORT), runtime=CPU, resume=True)
     tensors, found = load_checkpoint(copy / "best.safetensors")
     assert found == header == {"epoch": result.best_epoch}
     kept, _ = load_checkpoint(trained / "best.safetensors")
     assert all(torch.equal(tensor, kept[name]) for name, tensor in tensors.items())
-    assert result.model.is_file()
+    assert {path.name for path in copy.iterdir()} == {path.name for path in trained.iterdir()}
 
 
 def test_what_a_run_goes_on_with_is_written_down(
