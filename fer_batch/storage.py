@@ -37,7 +37,7 @@ class Column:
 PICTURE_SUFFIXES = frozenset({".bmp", ".jfif", ".jpeg", ".jpg", ".pgm", ".png", ".tif", ".tiff", ".webp"})
 """Of the files that are taken for pictures: lower case, with the dot."""
 
-_LOCK, _MADE_FROM = ".lock", ".made_from.json"
+LOCK, _MADE_FROM = ".lock", ".made_from.json"
 """What marks a folder as one in which work is under way, and says what it is made from."""
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 """Control characters, and what stands for bytes that are no UTF-8."""
@@ -287,6 +287,19 @@ def real_path(path: Path) -> Path:
     return Path(os.path.realpath(path))
 
 
+def walk(folder: Path) -> Iterator[tuple[str, list[str], list[str]]]:
+    """What `os.walk` gives, which passes over what it cannot list without a word.
+
+    Raises:
+        InputError: a folder cannot be listed.
+    """
+
+    def refuse(error: OSError) -> None:
+        raise InputError(f"cannot read {readable(error.filename)}: {error.strerror}") from error
+
+    yield from os.walk(folder, onerror=refuse)
+
+
 @contextmanager
 def writing(path: Path) -> Iterator[None]:
     """Turn the operating system's refusals while writing `path` into an `OutputError` that names it."""
@@ -330,7 +343,7 @@ def atomic_folder(path: Path) -> Iterator[Path]:
     """
     path = _replaceable(path)
     partial = path.with_name(f"{path.name}.partial")
-    with _held(partial, path):
+    with _held(partial, path) as lock:
         _empty(partial)
         try:
             yield partial
@@ -338,8 +351,7 @@ def atomic_folder(path: Path) -> Iterator[Path]:
             with suppress(OSError):  # what went wrong first is what matters
                 _empty(partial)
             raise
-    with writing(path):
-        _take_place(partial, path)
+        _take_place(partial, path, lock)
 
 
 @contextmanager
@@ -357,10 +369,9 @@ def resumable_folder(path: Path, made_from: Any) -> Iterator[Path]:
         OutputError: the folder cannot be written, or another process is writing it.
     """
     path = _replaceable(path)
-    with _begun_folder(path, made_from) as begun:
-        yield begun
-    with writing(path):
-        _take_place(begun, path)
+    with _begun_folder(path, made_from) as lock:
+        yield _begun(path)
+        _take_place(_begun(path), path, lock)
 
 
 @contextmanager
@@ -374,31 +385,32 @@ def resumable_scratch(path: Path, made_from: Any) -> Iterator[Path]:
     Raises:
         OutputError: the folder cannot be written, or another process is at work in it.
     """
-    with _begun_folder(path, made_from) as begun:
-        yield begun
-    with writing(path):
-        _remove(begun)
+    with _begun_folder(path, made_from) as lock:
+        yield _begun(path)
+        _let_move(lock)
+        _remove(_begun(path))
 
 
 @contextmanager
-def _begun_folder(path: Path, made_from: Any) -> Iterator[Path]:
+def _begun_folder(path: Path, made_from: Any) -> Iterator[FileLock]:
     begun = _begun(path)
     key = begun / _MADE_FROM
-    with _held(begun, path):
+    with _held(begun, path) as lock:
         if not key.is_file() or read_json(key) != made_from:
             _empty(begun)
             write_json(key, made_from)
-        yield begun
+        yield lock
 
 
 @contextmanager
-def _held(folder: Path, path: Path) -> Iterator[None]:
-    """Have a folder in which `path` is prepared, made where it does not exist, to oneself.
+def _held(folder: Path, path: Path) -> Iterator[FileLock]:
+    """Have a folder in which `path` is prepared, made where it does not exist, to oneself; yields its lock.
 
-    Its lock file also says whose it is: what somebody else keeps under such a name is not touched. It stays
-    until the folder is where it belongs, so that one that was stopped on the way there is known again.
+    The lock is held until the folder is where it belongs, or gone: whoever got it earlier would empty what is
+    finished. Its file also says whose the folder is: what somebody else keeps under such a name is not
+    touched. It stays as long, so that a folder that was stopped on the way to its place is known again.
     """
-    mark = folder / _LOCK
+    mark = folder / LOCK
     with writing(path):
         if folder.exists() and not mark.is_file() and any(folder.iterdir()):
             raise OutputError(f"cannot write {path}: {folder} is in the way and is not fer-batch's: move it")
@@ -411,20 +423,21 @@ def _held(folder: Path, path: Path) -> Iterator[None]:
         try:
             if not path.exists() and _replaced(path).is_dir():
                 _replaced(path).rename(path)
-            yield
+            yield lock
         except BaseException:
-            lock.release()
-            if all(entry == mark for entry in folder.iterdir()):
+            _let_move(lock)
+            if folder.exists() and all(entry == mark for entry in folder.iterdir()):
                 _remove(folder)
             raise
-        lock.release()
+        finally:
+            lock.release()
 
 
 def _empty(folder: Path) -> None:
     for entry in folder.iterdir():
         if entry.is_dir() and not entry.is_symlink():
             shutil.rmtree(entry)
-        elif entry.name != _LOCK:
+        elif entry.name != LOCK:
             entry.unlink()
 
 
@@ -459,16 +472,25 @@ def _begun(path: Path) -> Path:
     return path.with_name(f"{path.name}.begun")
 
 
-def _take_place(folder: Path, path: Path) -> None:
+def _take_place(folder: Path, path: Path, lock: FileLock) -> None:
     replaced = _replaced(path)
     _remove(replaced)
     if path.exists():
         path.rename(replaced)
+    _let_move(lock)
     folder.rename(path)
-    for mark in (_LOCK, _MADE_FROM):
+    for mark in (LOCK, _MADE_FROM):
         (path / mark).unlink(missing_ok=True)
     sync(path.parent)
     _remove(replaced)
+
+
+def _let_move(lock: FileLock) -> None:
+    """Let go of a folder's lock where the folder could not be renamed or removed otherwise."""
+    # Windows moves no folder in which a file is open. So should another process take the lock now, then
+    # the move fails, instead of putting there what that process has emptied.
+    if os.name == "nt":
+        lock.release()
 
 
 def _replaced(path: Path) -> Path:

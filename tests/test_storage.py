@@ -118,6 +118,32 @@ def test_two_processes_do_not_write_one_folder(
     assert [child.name for child in tmp_path.iterdir()] == ["data"]
 
 
+@pytest.mark.parametrize("folder", ["atomic_folder(path)", "resumable_folder(path, 1)"])
+def test_no_other_process_gets_a_folder_that_is_about_to_take_its_place(tmp_path: Path, folder: str) -> None:
+    program = (
+        "import subprocess, sys; from pathlib import Path; from fer_batch.storage import *\n"
+        "path, other = Path(sys.argv[1]), sys.argv[2:]\n"
+        "def run_the_other(event, _):\n"
+        "    if event == 'os.rename' and other:\n"
+        "        program = other.pop()\n"
+        "        done = subprocess.run([sys.executable, '-c', program, str(path)], stderr=subprocess.PIPE)\n"
+        "        print(done.stderr.decode().splitlines()[-1])\n"
+        f"with {folder} as made:\n"
+        "    (made / 'new').write_text('2'); sys.addaudithook(run_the_other)"
+    )
+    other = (
+        "import sys; from pathlib import Path; from fer_batch.storage import *\n"
+        "path = Path(sys.argv[1])\n"
+        f"with {folder} as made:\n"
+        "    (made / 'of the other').write_text('3')"
+    )
+    arguments = [sys.executable, "-c", program, str(tmp_path / "data"), other]
+    done = subprocess.run(arguments, check=True, capture_output=True, text=True)
+    assert "another process is at work on it" in done.stdout
+    assert [child.name for child in (tmp_path / "data").iterdir()] == ["new"]
+    assert [child.name for child in tmp_path.iterdir()] == ["data"]
+
+
 def test_a_folder_behind_a_link_is_written_where_it_lies(tmp_path: Path) -> None:
     (tmp_path / "real").mkdir()
     (tmp_path / "link").symlink_to("real")

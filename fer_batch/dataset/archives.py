@@ -26,7 +26,7 @@ class CsvFile:
     """A CSV file that can be opened, whatever it is packed in.
 
     Attributes:
-        name: its own name, such as `fer2013.csv`, as valid text.
+        name: its own name, such as `fer2013.csv`, as valid text without separators of folders.
         container: the file on the disk: itself, or the archive it is in.
         size: its unpacked size in bytes; None where that is unknown.
         opener: opens it for reading bytes.
@@ -90,10 +90,10 @@ def find_csv_files(path: Path) -> list[CsvFile]:
         elif tarfile.is_tarfile(path):
             found = list(_in_tar(path))
         elif _is_gzip(path):
-            name = readable(path.name.removesuffix(".gz"))
-            found = [CsvFile(name, path, None, partial(_open_gzip, path))]
+            name = path.name.removesuffix(".gz")
+            found = [CsvFile(_own_name(name), path, None, partial(_open_gzip, path))]
         else:
-            found = [CsvFile(readable(path.name), path, path.stat().st_size, partial(path.open, "rb"))]
+            found = [CsvFile(_own_name(path.name), path, path.stat().st_size, partial(path.open, "rb"))]
     return sorted(found, key=lambda file: file.name)
 
 
@@ -119,22 +119,32 @@ def _in_zip(path: Path) -> Iterator[CsvFile]:
                 continue
             if member.flag_bits & 1:
                 raise DatasetFormatError(f"{path} is encrypted; unpack it yourself")
-            name = PurePosixPath(member.filename).name
-            yield CsvFile(name, path, member.file_size, partial(_open_in_zip, path, member.filename))
+            yield CsvFile(
+                _own_name(member.filename),
+                path,
+                member.file_size,
+                partial(_open_in_zip, path, member.filename),
+            )
 
 
 def _in_tar(path: Path) -> Iterator[CsvFile]:
     with tarfile.open(path) as archive:
         for member in archive:
             if member.isfile() and _is_csv(member.name):
-                name = readable(PurePosixPath(member.name).name)
-                yield CsvFile(name, path, member.size, partial(_open_in_tar, path, member.name))
+                yield CsvFile(
+                    _own_name(member.name), path, member.size, partial(_open_in_tar, path, member.name)
+                )
 
 
 def _is_csv(name: str) -> bool:
     # macOS puts a shadow of every file into its archives: `__MACOSX/._fer2013.csv`.
-    path = PurePosixPath(name)
+    path = PurePosixPath(_own_name(name))
     return path.suffix.lower() == ".csv" and not path.name.startswith(".")
+
+
+def _own_name(path: str) -> str:
+    r"""The last part of a path, as valid text; some of Windows' tools part it by `\` inside archives."""
+    return readable(PurePosixPath(path.replace("\\", "/")).name)
 
 
 def _is_gzip(path: Path) -> bool:

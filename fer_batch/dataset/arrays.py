@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from fer_batch.dataset.archives import reading
 from fer_batch.dataset.class_folders import find_pictures, read_picture
 from fer_batch.dataset.dialects import SPLITS
 from fer_batch.dataset.images import decode_gray, pixel_sha256, resize
@@ -84,9 +85,14 @@ def load_split(dataset: Path, split: str) -> Split:
 
 
 def find_tables(dataset: Path) -> dict[str, Path]:
-    """The tables that a dataset folder has, by split, in the order of `SPLITS`; none in other folders."""
+    """The tables that a dataset folder has, by split, in the order of `SPLITS`; none in other folders.
+
+    Raises:
+        InputError: it cannot be told.
+    """
     paths = {split: dataset / f"{split}.parquet" for split in SPLITS}
-    return {split: path for split, path in paths.items() if path.is_file()}
+    with reading(dataset):
+        return {split: path for split, path in paths.items() if path.is_file()}
 
 
 @contextmanager

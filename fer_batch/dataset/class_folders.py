@@ -6,16 +6,17 @@ import hashlib
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fer_batch.dataset.archives import reading
 from fer_batch.dataset.images import SIDE, decode_gray, pixel_sha256, resize
 from fer_batch.dataset.samples import Sample, attempt
 from fer_batch.emotions import LABELS, Emotion
 from fer_batch.errors import DatasetFormatError, InputError
-from fer_batch.storage import PICTURE_SUFFIXES, file_sha256, readable
+from fer_batch.storage import PICTURE_SUFFIXES, file_sha256, readable, walk
 
 _SPLIT_FOLDERS = {
     "train": "train",
@@ -53,7 +54,11 @@ class Picture:
 
 
 def has_class_folders(folder: Path) -> bool:
-    """Whether `folder` holds class folders, directly or under folders named after splits."""
+    """Whether `folder` holds class folders, directly or under folders named after splits.
+
+    Raises:
+        InputError: one of these folders cannot be listed.
+    """
     return bool(_classes(folder)) or any(_classes(parent) for _, parent in _split_folders(folder))
 
 
@@ -72,7 +77,7 @@ def find_pictures(folder: Path) -> Iterator[Picture]:
     PrivateTest. Hidden folders and files that have no picture's suffix are passed over.
 
     Raises:
-        InputError: the folder does not exist.
+        InputError: the folder does not exist, or a folder in it cannot be listed.
         DatasetFormatError: no folder in it is named after an expression, or some are beside folders of
             splits that hold such folders too.
     """
@@ -86,14 +91,28 @@ def find_pictures(folder: Path) -> Iterator[Picture]:
     for split, parent in _parents(folder):
         for class_folder in _folders(parent):
             label = _label(class_folder.name)
-            for path in sorted(class_folder.rglob("*")):
-                inside = path.relative_to(class_folder).parts
-                hidden = any(part.startswith(".") for part in inside)
-                if path.suffix.lower() in PICTURE_SUFFIXES and not hidden:
-                    yield Picture(path.relative_to(folder).as_posix(), split, class_folder.name, label)
-        for path in sorted(parent.iterdir()) if parent != folder else ():
-            if path.suffix.lower() in PICTURE_SUFFIXES and not path.name.startswith(".") and path.is_file():
+            for path in _named_as_pictures(class_folder):
+                yield Picture(path.relative_to(folder).as_posix(), split, class_folder.name, label)
+        for path in _list(parent) if parent != folder else ():
+            if _is_named_as_picture(path.name) and path.is_file():
                 yield Picture(path.relative_to(folder).as_posix(), split, parent.name, None)
+
+
+def _named_as_pictures(folder: Path) -> list[Path]:
+    """Whatever has a picture's suffix under a folder, folders too: they are rejected when they are read."""
+    found: list[Path] = []
+    for here, folders, files in walk(folder):
+        found += (Path(here, name) for name in (*folders, *files) if _is_named_as_picture(name))
+        folders[:] = [name for name in folders if not _is_hidden(name)]
+    return sorted(found)
+
+
+def _is_named_as_picture(name: str) -> bool:
+    return PurePath(name).suffix.lower() in PICTURE_SUFFIXES and not _is_hidden(name)
+
+
+def _is_hidden(name: str) -> bool:
+    return name.startswith(".")
 
 
 def read_picture(folder: Path, picture: Picture) -> tuple[Emotion, NDArray[np.uint8]]:
@@ -152,7 +171,18 @@ def _classes(folder: Path) -> list[str]:
 
 
 def _folders(folder: Path) -> list[Path]:
-    return sorted(child for child in folder.iterdir() if child.is_dir() and not child.name.startswith("."))
+    with reading(folder):
+        return [child for child in _list(folder) if child.is_dir() and not _is_hidden(child.name)]
+
+
+def _list(folder: Path) -> list[Path]:
+    """What lies in a folder, sorted.
+
+    Raises:
+        InputError: it cannot be listed.
+    """
+    with reading(folder):
+        return sorted(folder.iterdir())
 
 
 def _label(name: str) -> Emotion | None:

@@ -17,7 +17,7 @@ from fer_batch.dataset.images import SIDE, pixel_sha256
 from fer_batch.dataset.pixels import parse_pixels, parse_rows
 from fer_batch.dataset.samples import Sample, attempt
 from fer_batch.errors import DatasetFormatError
-from fer_batch.storage import file_sha256
+from fer_batch.storage import file_sha256, readable
 
 _LONGEST_LINE = 1 << 16  # bytes; the longest possible row has 9.3 thousand
 _PADDING = b' \t"'
@@ -132,8 +132,11 @@ class CsvSource:
 
     def items(self) -> Iterator[CsvRow]:
         """Every row that is not blank; see `Source.items`."""
-        for file, dialect in self.files:
-            prefix = f"{Path(file.name).stem}_" if len(self.files) > 1 else ""
+        stems = [Path(file.name).stem for file, _ in self.files]
+        for stem, (file, dialect) in zip(stems, self.files, strict=True):
+            # Files in different folders of an archive may have one name; their dialects are different.
+            own = stem if stems.count(stem) == 1 else dialect
+            prefix = f"{own}_" if len(stems) > 1 else ""
             yield from _rows(file, DIALECTS[dialect], prefix)
 
     def load(self, items: Sequence[CsvRow]) -> list[Sample | ValueError]:
@@ -150,17 +153,27 @@ def choose_files(path: Path, candidates: list[CsvFile]) -> CsvSource:
     read, for they hold the same rows.
 
     Raises:
-        DatasetFormatError: none of the files is FER2013, or it is not clear which one is meant.
+        DatasetFormatError: none of the files is FER2013, one may have labels or splits in columns of
+            other names, or it is not clear which one is meant.
     """
     found: dict[str, list[CsvFile]] = {}
     headers: list[str] = []
+    unclear: list[str] = []
     for file in candidates:
         with file.open() as stream:
             first = _header_line(stream)
-        dialect = find_dialect(_columns(first))
+        columns = _columns(first)
+        dialect = find_dialect(columns)
         if dialect is not None:
             found.setdefault(dialect, []).append(file)
+        elif "pixels" in columns:
+            unclear.append(f"{file.name} has the columns {readable(', '.join(columns))}")
         headers.append(f"{file.name} begins with {_shown(first)}" if first else f"{file.name} is empty")
+    if unclear and _COMPLETE not in found:
+        raise DatasetFormatError(
+            f"{path} has pictures whose labels or splits would be lost: {'; '.join(unclear[:5])}; "
+            f"{_EXPECTED}, and without Usage no further column but an index; rename or remove columns"
+        )
     if not found:
         listed = "; ".join(headers[:5]) + ("; ..." if len(headers) > 5 else "")
         raise DatasetFormatError(f"{path} is not FER2013: {listed}; {_EXPECTED}")

@@ -1,12 +1,14 @@
 """The CSV files in which FER2013 is published, and what their columns mean.
 
 All come from the ICML 2013 challenge (Goodfellow et al. 2013, arXiv:1307.0414). A dialect is known by
-the names of its columns; their order, their case and blanks around them are free, and further columns
-are passed over. `icml_face_data.csv` is thus the dialect of `fer2013.csv`.
+the names of its columns; their order, their case and blanks around them are free. `icml_face_data.csv` is
+thus the dialect of `fer2013.csv`, in which further columns are passed over. In the other two they may be
+what these lack, a label or a split under another name: no column but an index is passed over there.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, Protocol
@@ -89,13 +91,22 @@ DIALECTS: dict[str, Dialect] = {
 }
 
 
+_INDEX = re.compile(r"\d*|unnamed: \d+|index|id")
+"""Names of a column that only numbers the rows: none at all, a number, and what pandas makes of none."""
+
+
 def find_dialect(header: list[str]) -> str | None:
     """The name of the dialect that a file with this header is in; None where it is in none.
 
     Args:
         header: the names of its columns, in lower case.
     """
-    return next((name for name, dialect in DIALECTS.items() if set(dialect.columns) <= set(header)), None)
+    columns = {column for column in header if not _INDEX.fullmatch(column)}
+    for name, dialect in DIALECTS.items():
+        wanted = set(dialect.columns)
+        if columns == wanted or (columns > wanted and "usage" in wanted):
+            return name
+    return None
 
 
 def _label(field: bytes) -> Emotion:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Generator, Iterable, Iterator
+from collections.abc import Collection, Container, Generator, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import asdict, dataclass
@@ -11,6 +11,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from fer_batch.dataset.archives import find_csv_files, member_names, reading
+from fer_batch.dataset.arrays import open_table
 from fer_batch.dataset.class_folders import (
     FolderSource,
     find_pictures,
@@ -27,6 +28,7 @@ from fer_batch.errors import DatasetFormatError, InputError, UsageError
 from fer_batch.progress import Progress, silent
 from fer_batch.settings import PrepareSettings, validated
 from fer_batch.storage import (
+    LOCK,
     PICTURE_SUFFIXES,
     atomic_folder,
     file_sha256,
@@ -34,7 +36,9 @@ from fer_batch.storage import (
     readable,
     real_path,
     versions,
+    walk,
     write_json,
+    writing,
 )
 from fer_batch.threads import ordered_map
 
@@ -48,13 +52,16 @@ OF_FILTER = ("quality.parquet", "quality.parquet.begun", "audit.html", "dropped.
 PARTS = frozenset(
     {
         MANIFEST,
-        PICTURES,
         REJECTED,
         *(f"{split}.parquet" for split in SPLITS),
         *OF_FILTER,
     }
 )
-"""What a dataset folder consists of. It goes when another takes its place."""
+"""What a dataset folder consists of beside its pictures. It goes when another takes its place."""
+
+_OF_SYSTEMS = frozenset({".DS_Store", "Thumbs.db", "desktop.ini", LOCK})
+"""What lies in folders without anybody's doing; so do files named `._*`, of macOS."""
+_MOST_NAMED = 3  # files in a message
 
 _WORKERS = 2  # decoding text holds Python's lock; encoding and writing files do not: more gain nothing
 _CHUNK = 100  # rows a task: large beside the cost of handing one over, small beside memory
@@ -140,7 +147,9 @@ def prepare(
 
 
 def _open_source(path: Path) -> Source:
-    if not path.exists():
+    with reading(path):
+        exists = path.exists()
+    if not exists:
         raise InputError(f"{path} does not exist")
     if path.is_dir() and has_class_folders(path):
         return FolderSource(path, tuple(find_pictures(path)))
@@ -225,35 +234,90 @@ def _is_done(out: Path, recipe: dict[str, Any], *, overwrite: bool) -> bool:
             else "holds another data set, or this one with other settings"
         )
         raise UsageError(f"OUT {out} {what}; choose another folder, or replace it with --overwrite")
-    refuse_strangers(out)
+    refuse_strangers(out, PARTS, written_pictures(out, there["counts"]))
     return False
 
 
-def refuse_strangers(out: Path, parts: Container[str] = PARTS) -> None:
+def written_pictures(out: Path, splits: Container[str]) -> set[str]:
+    """The paths of the pictures of a dataset folder, relative to it; no picture is read.
+
+    They are those that its tables list. Where a table is lost or damaged they are all that lie where the
+    pictures of its split do.
+
+    Args:
+        out: the folder.
+        splits: the splits that it was written with.
+    """
+    pictures: set[str] = set()
+    for split in SPLITS:
+        if split not in splits:
+            continue
+        try:
+            with open_table(out / f"{split}.parquet", ("image",)) as table:
+                for paths in table.read(["image.path"]).flatten().columns:
+                    pictures.update(path for path in paths.to_pylist() if path is not None)
+        except InputError:
+            for path in (out / PICTURES / split).glob("*/*"):
+                if path.parent.name in LABELS and path.suffix in {".png", ".jpg"}:
+                    pictures.add(path.relative_to(out).as_posix())
+    return pictures
+
+
+def refuse_strangers(out: Path, parts: Container[str], pictures: Collection[str]) -> None:
     """Make sure that nothing but a data set goes when another takes its place.
 
     Args:
         out: its folder.
-        parts: names of what it consists of; hidden files of the system pass too.
+        parts: names of the files and folders in it that are the data set's, whatever lies in them.
+        pictures: the paths of its pictures, relative to it.
 
     Raises:
-        UsageError: something else lies there.
+        UsageError: something else lies there, at any depth; files of the operating system, and what a kill
+            left half written, do not count.
+        InputError: a folder in it cannot be listed.
     """
     strangers = sorted(
-        readable(path.name)
-        for path in out.iterdir()
-        if readable(path.name) not in parts and not (path.name.startswith(".") and path.is_file())
+        readable(path)
+        for path in _find_files(out)
+        if not (path in pictures or path.split("/", 1)[0] in parts or _is_nobodys(path))
     )
     if strangers:
+        named = ", ".join(strangers[:_MOST_NAMED])
+        more = len(strangers) - _MOST_NAMED
         raise UsageError(
-            f"OUT {out} also holds {', '.join(strangers)}, which --overwrite would delete; "
-            "move that away, or choose another folder"
+            f"OUT {out} also holds {named}{f' and {more:,} more files' if more > 0 else ''}, "
+            "which --overwrite would delete; move that away, or choose another folder"
         )
 
 
+def _find_files(folder: Path) -> Iterator[str]:
+    """The paths of all files and links under a folder, relative to it."""
+    for here, folders, files in walk(folder):
+        place = Path(here).relative_to(folder)
+        links = (name for name in folders if Path(here, name).is_symlink())
+        for name in chain(files, links):
+            yield (place / name).as_posix()
+
+
+def _is_nobodys(path: str) -> bool:
+    """Whether a file is the operating system's, or a half of one that a kill left."""
+    name = PurePosixPath(path).name
+    return name in _OF_SYSTEMS or name.startswith("._") or (name.startswith(".") and ".partial" in name)
+
+
 def is_vacant(path: Path) -> bool:
-    """Whether nothing would be lost by putting a folder there: nothing is, or an empty folder."""
-    return not path.exists() or (path.is_dir() and not any(path.iterdir()))
+    """Whether nothing would be lost by putting a folder there: nothing is, or an empty folder.
+
+    Raises:
+        OutputError: that cannot be told.
+    """
+    real = real_path(path)  # links in a circle lead to a link, where nothing can be put
+    with writing(path):
+        try:
+            real.lstat()
+        except FileNotFoundError:
+            return True
+        return real.is_dir() and not any(real.iterdir())
 
 
 def read_manifest(folder: Path) -> dict[str, Any] | None:

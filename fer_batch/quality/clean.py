@@ -16,10 +16,18 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from fer_batch.dataset.class_folders import read_bytes
+from fer_batch.dataset.class_folders import find_pictures, read_bytes
 from fer_batch.dataset.columns import make_column
 from fer_batch.dataset.dialects import SPLITS
-from fer_batch.dataset.prepare import MANIFEST, OF_FILTER, PARTS, is_vacant, read_manifest, refuse_strangers
+from fer_batch.dataset.prepare import (
+    MANIFEST,
+    OF_FILTER,
+    PARTS,
+    is_vacant,
+    read_manifest,
+    refuse_strangers,
+    written_pictures,
+)
 from fer_batch.dataset.writer import PICTURES, REJECTED, ROW_GROUP, UNLABELLED, write_file
 from fer_batch.emotions import LABELS
 from fer_batch.errors import DatasetFormatError, InputError, UsageError
@@ -32,7 +40,7 @@ from fer_batch.quality.pictures import (
     TablePictures,
     open_pictures,
 )
-from fer_batch.storage import atomic_folder, read_json, readable, sync, versions, write_json
+from fer_batch.storage import atomic_folder, read_json, readable, real_path, sync, versions, write_json
 
 FOLDERS_MANIFEST = "filter.json"
 """The manifest of a clean folder of class folders; a clean dataset folder has `prepare`'s."""
@@ -139,7 +147,7 @@ def write_clean(
         made_from: all that `keep` follows from besides the source, such as settings; JSON, without the
             keys `source`, `kept` and `dropped`.
         overwrite: replace a clean set of another source, made from something else, or that lacks files.
-            A folder that is no clean set is never replaced.
+            A folder that is no clean set, or that holds something else besides, is never replaced.
         progress: told how many pictures are done.
 
     Returns:
@@ -206,13 +214,31 @@ def _written(
             else "holds another clean set, or this one with other settings or other measurements"
         )
         raise UsageError(f"OUT {out} {what}; choose another folder, or replace it with --overwrite")
-    written = PARTS if there["kind"] != FOLDERS_KIND else {FOLDERS_MANIFEST, *OF_FILTER, *there["folders"]}
-    refuse_strangers(out, written)
+    if there["kind"] == FOLDERS_KIND:
+        _refuse_strangers(out, there)
+    else:
+        refuse_strangers(out, PARTS, written_pictures(out, there["counts"]))
     return None
 
 
+def _refuse_strangers(out: Path, manifest: Mapping[str, Any]) -> None:
+    """The same for a clean folder of class folders, whose pictures no table lists: they are counted."""
+    try:
+        found = [picture.path for picture in find_pictures(out)]
+    except InputError:  # its class folders are lost
+        found = []
+    pictures = {path for path in found if readable(path.split("/", 1)[0]) in manifest["folders"]}
+    refuse_strangers(out, {FOLDERS_MANIFEST, *OF_FILTER}, pictures)
+    added = len(pictures) - manifest["filter"][-1]["kept"]
+    if added > 0:
+        raise UsageError(
+            f"OUT {out} holds {added:,} pictures more than filter put there, which --overwrite would delete; "
+            "move them away, or choose another folder"
+        )
+
+
 def _refuse_overlap(source: Path, out: Path) -> None:
-    inner, outer = out.resolve(), source.resolve()
+    inner, outer = real_path(out), real_path(source)
     if inner.is_relative_to(outer):
         raise UsageError(f"OUT {out} is or lies inside the data set {source}; choose another folder")
     if outer.is_relative_to(inner):
@@ -253,7 +279,7 @@ def _clean_manifest(folder: Path) -> dict[str, Any] | None:
 
 def _recipe(source: PictureSource, made_from: Mapping[str, Any]) -> dict[str, Any]:
     """The part of a step that is known before anything is written, as JSON gives it back."""
-    name = {"name": readable(source.path.resolve().name), "identity": source.identity()}
+    name = {"name": readable(real_path(source.path).name), "identity": source.identity()}
     return {"source": name} | json.loads(json.dumps(made_from))
 
 

@@ -48,6 +48,11 @@ def test_missing_split_names_those_there(dataset: Path, tmp_path: Path) -> None:
         load_split(tmp_path / "nowhere", "train")
 
 
+def test_a_folder_whose_name_is_too_long_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"cannot read .*x: File name too long"):
+        load_split(tmp_path / ("x" * 300), "train")
+
+
 def test_damaged_table_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "train.parquet").write_bytes(b"PAR1 and no more")
     with pytest.raises(DatasetFormatError, match=r"train\.parquet is damaged"):

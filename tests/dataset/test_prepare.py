@@ -13,7 +13,7 @@ import struct
 import sys
 import tarfile
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import cv2
@@ -24,10 +24,11 @@ import pytest
 
 from fer_batch.dataset import PrepareResult, load_split, prepare
 from fer_batch.emotions import LABELS
-from fer_batch.errors import DatasetFormatError, InputError, UsageError
+from fer_batch.errors import DatasetFormatError, InputError, OutputError, UsageError
 from fer_batch.settings import PrepareSettings
 from fer_batch.storage import DATASET_COLUMNS, FILE_COLUMN, VOTE_COLUMNS
 
+OF_SYSTEMS = (".DS_Store", "images/._train", "images/train/Thumbs.db", "images/train/happy/desktop.ini")
 ROWS = made.make_rows(42)  # two of each label in each split
 FER2013 = made.fer2013_lines(ROWS)
 
@@ -35,6 +36,19 @@ FER2013 = made.fer2013_lines(ROWS)
 @pytest.fixture
 def fer2013(tmp_path: Path) -> Path:
     return made.write_lines(tmp_path / "fer2013.csv", FER2013)
+
+
+@pytest.fixture
+def locked(tmp_path: Path) -> Iterator[Path]:
+    """A folder that must not be entered."""
+    if not hasattr(os, "geteuid") or os.geteuid() == 0:
+        pytest.skip("root may enter every folder")
+    folder = tmp_path / "locked"
+    folder.mkdir(0)
+    yield folder
+    for found in (folder, tmp_path / "in" / "test", tmp_path / "in" / "sad"):
+        if found.exists():
+            found.chmod(0o700)
 
 
 def total(result: PrepareResult) -> int:
@@ -199,6 +213,44 @@ def test_train_and_test_csv(pack: str, tmp_path: Path) -> None:
     assert not (result.path / "images" / "test").exists()
     with pytest.raises(DatasetFormatError, match="no row with a label"):
         load_split(result.path, "test")
+
+
+def test_files_of_one_name_do_not_give_one_id_twice(tmp_path: Path) -> None:
+    source = tmp_path / "split.zip"
+    with zipfile.ZipFile(source, "w") as archive:
+        archive.writestr("train/data.csv", "\n".join(made.train_lines(ROWS[:2])))
+        archive.writestr("test/data.csv", "\n".join(made.test_lines(ROWS[2:4])))
+    prepare(source, tmp_path / "out")
+    ids = [
+        pq.read_table(tmp_path / "out" / f"{split}.parquet")["id"].to_pylist() for split in ("train", "test")
+    ]
+    assert ids == [["train_00000", "train_00001"], ["test_00000", "test_00001"]]
+
+
+@pytest.mark.parametrize("kind", ["zip", "tar"])
+def test_names_with_the_separators_of_windows(kind: str, tmp_path: Path) -> None:
+    source = tmp_path / f"windows.{kind}"
+    members = {r"fer\train.csv": made.train_lines(ROWS[:14]), r"fer\test.csv": made.test_lines(ROWS[14:])}
+    if kind == "zip":
+        with zipfile.ZipFile(source, "w") as archive:
+            for name, lines in members.items():
+                archive.writestr(name, "\n".join(lines))
+    else:
+        with tarfile.open(source, "w") as archive:
+            for name, lines in members.items():
+                archive.add(made.write_lines(tmp_path / "member.csv", lines), name)
+    prepare(source, tmp_path / "out")
+    assert load_split(tmp_path / "out", "train").ids == [f"train_{i:05d}" for i in range(14)]
+    assert (tmp_path / "out" / "images" / "train" / "happy" / "train_00003.png").is_file()
+
+
+def test_a_zip_member_whose_name_is_no_text(tmp_path: Path) -> None:
+    source = tmp_path / "control.zip"
+    with zipfile.ZipFile(source, "w") as archive:
+        archive.writestr("a\nb.csv", "\n".join(made.train_lines(ROWS[:1])))
+        archive.writestr("test.csv", "\n".join(made.test_lines(ROWS[:1])))
+    prepare(source, tmp_path / "out")
+    assert load_split(tmp_path / "out", "train").ids == ["a%0Ab_00000"]
 
 
 def test_train_csv_alone(tmp_path: Path) -> None:
@@ -485,6 +537,36 @@ def test_another_file_is_one_clear_error(name: str, content: bytes, found: str, 
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize(
+    "columns",
+    ["label,pixels,Usage", "pixels,Usage", "emotion,pixels,split", "pixels,emotions", "pixels,file"],
+)
+def test_labels_and_splits_under_other_names_are_not_passed_over(columns: str, tmp_path: Path) -> None:
+    fields = {"pixels": ROWS[0].pixels, "Usage": "Training", "split": "test"}
+    row = ",".join(fields.get(name, "3") for name in columns.split(","))
+    source = made.write_lines(tmp_path / "faces.csv", [columns, row])
+    with pytest.raises(DatasetFormatError) as caught:
+        prepare(source, tmp_path / "out")
+    assert f"faces.csv has the columns {', '.join(columns.lower().split(','))}; expected" in str(caught.value)
+    assert "emotion, pixels and Usage" in str(caught.value)
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_unclear_file_beside_a_complete_one_is_passed_over(fer2013: Path, tmp_path: Path) -> None:
+    folder = as_folder(fer2013)
+    made.write_lines(folder / "more.csv", ["label,pixels", f"3,{ROWS[0].pixels}"])
+    prepare(folder, tmp_path / "out")
+    assert_holds_all_rows(tmp_path / "out")
+
+
+@pytest.mark.parametrize("name", ["", "0", "Unnamed: 0", "index", "id"])
+@pytest.mark.parametrize("lines", [made.train_lines(ROWS), made.test_lines(ROWS)])
+def test_a_column_that_numbers_the_rows_is_passed_over(lines: list[str], name: str, tmp_path: Path) -> None:
+    numbered = [f"{name},{lines[0]}", *(f"{i},{line}" for i, line in enumerate(lines[1:]))]
+    result = prepare(made.write_lines(tmp_path / "numbered.csv", numbered), tmp_path / "out")
+    assert (total(result), result.rejected) == (len(ROWS), 0)
+
+
 def test_header_alone_is_an_error(tmp_path: Path) -> None:
     source = made.write_lines(tmp_path / "fer2013.csv", FER2013[:1])
     with pytest.raises(DatasetFormatError, match="it is empty"):
@@ -502,6 +584,51 @@ def test_nothing_but_bad_rows_is_an_error(tmp_path: Path) -> None:
 def test_missing_source_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"nowhere\.csv does not exist"):
         prepare(tmp_path / "nowhere.csv", tmp_path / "out")
+
+
+LONG = "x" * 300
+
+
+def test_a_source_whose_name_is_too_long_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=rf"cannot read .*{LONG}: File name too long"):
+        prepare(tmp_path / LONG, tmp_path / "out")
+
+
+def test_a_source_behind_a_locked_folder_is_an_error(fer2013: Path, tmp_path: Path, locked: Path) -> None:
+    with pytest.raises(InputError, match=r"cannot read .*fer2013\.csv: Permission denied"):
+        prepare(locked / "fer2013.csv", tmp_path / "out")
+    with pytest.raises(OutputError, match=r"cannot write .*out: Permission denied"):
+        prepare(fer2013, locked / "out")
+
+
+def test_a_split_that_cannot_be_listed_is_an_error(tmp_path: Path, locked: Path) -> None:
+    write_picture(tmp_path / "in" / "train" / "happy" / "a.png", ROWS[0].image)
+    locked.rename(tmp_path / "in" / "test")
+    with pytest.raises(InputError, match=r"cannot read .*test: Permission denied"):
+        prepare(tmp_path / "in", tmp_path / "out")
+
+
+def test_a_class_folder_that_cannot_be_listed_is_an_error(tmp_path: Path, locked: Path) -> None:
+    write_picture(tmp_path / "in" / "happy" / "a.png", ROWS[0].image)
+    locked.rename(tmp_path / "in" / "sad")
+    with pytest.raises(InputError, match=r"cannot read .*sad: Permission denied"):
+        prepare(tmp_path / "in", tmp_path / "out")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows makes no path that is too long to be listed")
+def test_a_folder_inside_a_class_that_cannot_be_listed_is_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_picture(tmp_path / "in" / "happy" / "a.png", ROWS[0].image)
+    monkeypatch.chdir(tmp_path / "in" / "happy")
+    for _ in range(20):  # 5,000 characters
+        Path("x" * 250).mkdir()
+        os.chdir("x" * 250)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError, match=r"cannot read .*x: File name too long"):
+        prepare(tmp_path / "in", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+    shutil.rmtree(tmp_path / "in")
 
 
 def test_empty_folder_is_an_error(tmp_path: Path) -> None:
@@ -650,21 +777,66 @@ def test_out_never_takes_its_votes_away(fer2013: Path, tmp_path: Path) -> None:
     assert votes.is_file()
 
 
-@pytest.mark.parametrize("mine", ["runs/model.onnx", ".git/config", "notes.txt"])
+@pytest.mark.parametrize(
+    "mine",
+    [
+        "runs/model.onnx",
+        ".git/config",
+        ".env",
+        "notes.txt",
+        "images/mine/thesis.txt",
+        "images/train/happy/notes.txt",
+        "images/train/happy/holiday.png",  # where the pictures are, and none of them
+        "images/train/joy/00003.png",
+        "images/holiday.png",
+    ],
+)
 def test_what_is_not_of_the_data_set_keeps_it_from_being_replaced(
     mine: str, fer2013: Path, tmp_path: Path
 ) -> None:
     out = prepare(fer2013, tmp_path / "out").path
-    for name in (mine, "quality.parquet", "audit.html", ".DS_Store"):
+    for name in (mine, "quality.parquet", "audit.html", *OF_SYSTEMS):
         made.write_lines(out / name, ["content"])
     assert prepare(fer2013, out).already_done
     before = made.tree(out)
-    with pytest.raises(UsageError, match=rf"also holds {mine.partition('/')[0]}, which --overwrite would"):
+    with pytest.raises(UsageError, match=rf"also holds {re.escape(mine)}, which --overwrite would delete"):
         prepare(fer2013, out, PrepareSettings(splits="two"), overwrite=True)
     assert made.tree(out) == before
-    shutil.move(out / mine.partition("/")[0], tmp_path / "moved")
+    shutil.move(out / mine, tmp_path / "moved")
     prepare(fer2013, out, PrepareSettings(splits="two"), overwrite=True)
     assert not (out / "quality.parquet").exists()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows lets few users make links")
+def test_a_link_among_the_pictures_keeps_it_from_being_replaced(fer2013: Path, tmp_path: Path) -> None:
+    out = prepare(fer2013, tmp_path / "out").path
+    (tmp_path / "elsewhere").mkdir()
+    (out / "images" / "album").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(UsageError, match=r"also holds images/album, which"):
+        prepare(fer2013, out, PrepareSettings(splits="two"), overwrite=True)
+
+
+def test_of_many_files_in_the_way_the_first_are_named(fer2013: Path, tmp_path: Path) -> None:
+    out = prepare(fer2013, tmp_path / "out").path
+    for number in range(1234):
+        (out / f"{number:04d}.txt").touch()
+    with pytest.raises(UsageError, match=r"holds 0000.txt, 0001.txt, 0002.txt and 1,231 more files, which"):
+        prepare(fer2013, out, PrepareSettings(splits="two"), overwrite=True)
+
+
+@pytest.mark.parametrize("damage", [b"no table", None])
+def test_pictures_whose_table_is_lost_or_damaged_are_no_strangers(
+    damage: bytes | None, fer2013: Path, tmp_path: Path
+) -> None:
+    out = prepare(fer2013, tmp_path / "out").path
+    (out / "val.parquet").unlink()
+    if damage is not None:
+        (out / "val.parquet").write_bytes(damage)
+    mine = made.write_lines(out / "images" / "val" / "happy" / "notes.txt", ["content"])
+    with pytest.raises(UsageError, match=r"holds images/val/happy/notes\.txt, which"):
+        prepare(fer2013, out, PrepareSettings(splits="two"), overwrite=True)
+    mine.unlink()
+    assert not prepare(fer2013, out, PrepareSettings(splits="two"), overwrite=True).already_done
 
 
 @pytest.mark.parametrize("lost", ["counts", "published", "rejected", "settings", "source", "ferplus"])
@@ -709,6 +881,18 @@ def test_a_file_in_the_place_of_out_is_refused(fer2013: Path, tmp_path: Path) ->
     (tmp_path / "out").write_text("a file", encoding="utf-8")
     with pytest.raises(UsageError, match="left alone"):
         prepare(fer2013, tmp_path / "out", overwrite=True)
+
+
+def test_an_out_whose_name_is_too_long_is_an_error(fer2013: Path, tmp_path: Path) -> None:
+    with pytest.raises(OutputError, match=rf"cannot write .*{LONG}: File name too long"):
+        prepare(fer2013, tmp_path / LONG)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows lets few users make links")
+def test_links_in_a_circle_are_no_place_for_out(fer2013: Path, tmp_path: Path) -> None:
+    (tmp_path / "loop").symlink_to("loop")
+    with pytest.raises(UsageError, match=r"OUT .*loop is no dataset folder .* left alone"):
+        prepare(fer2013, tmp_path / "loop", overwrite=True)
 
 
 def test_an_empty_folder_is_used(fer2013: Path, tmp_path: Path) -> None:

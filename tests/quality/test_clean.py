@@ -21,7 +21,7 @@ from hypothesis.extra.numpy import arrays
 
 from fer_batch.dataset import Split, fingerprint, load_class_folders, load_split, prepare
 from fer_batch.emotions import LABELS, Emotion
-from fer_batch.errors import DatasetFormatError, InputError, UsageError
+from fer_batch.errors import DatasetFormatError, InputError, OutputError, UsageError
 from fer_batch.quality import clean
 from fer_batch.quality.clean import CleanResult, Dropped, is_written, write_clean
 from fer_batch.quality.pictures import PictureSource, open_pictures
@@ -398,9 +398,22 @@ def test_overwriting_deletes_nothing_but_the_clean_set(any_source: Path, tmp_pat
     (tmp_path / "out" / "runs").mkdir()
     (tmp_path / "out" / "runs" / "history.csv").write_text("epoch\n1\n")
     assert cv2.imwrite(str(tmp_path / "out" / "runs" / "curves.png"), np.zeros((9, 9), np.uint8))
-    with pytest.raises(UsageError, match=r"OUT .* also holds runs, which --overwrite would delete"):
+    with pytest.raises(
+        UsageError, match=r"holds runs/curves\.png, runs/history\.csv, which --overwrite would"
+    ):
         write(any_source, tmp_path / "out", 1, 2, settings="stricter", overwrite=True)
     assert (tmp_path / "out" / "runs" / "history.csv").is_file()
+
+
+@pytest.mark.parametrize("mine", [".env", "notes.txt", "holiday.png"])
+def test_overwriting_deletes_nothing_among_its_pictures(mine: str, any_source: Path, tmp_path: Path) -> None:
+    write(any_source, tmp_path / "out", 1)
+    pictures = [path for path in (tmp_path / "out").rglob("*") if path.suffix in {".png", ".jpg"}]
+    shutil.copy(pictures[0], pictures[0].with_name(mine))
+    before = made.tree(tmp_path / "out")
+    with pytest.raises(UsageError, match=rf"holds .*{mine}, which|holds 1 pictures more than filter put"):
+        write(any_source, tmp_path / "out", 1, 2, settings="stricter", overwrite=True)
+    assert made.tree(tmp_path / "out") == before
 
 
 def test_what_filter_itself_left_there_is_no_stranger(any_source: Path, tmp_path: Path) -> None:
@@ -510,6 +523,17 @@ def test_a_file_in_the_place_of_out_is_refused(any_source: Path, tmp_path: Path)
     (tmp_path / "out").write_text("a file", encoding="utf-8")
     with pytest.raises(UsageError, match="left alone"):
         write(any_source, tmp_path / "out", 1, overwrite=True)
+
+
+def test_links_in_a_circle_are_no_place_for_out(any_source: Path, tmp_path: Path) -> None:
+    (tmp_path / "loop").symlink_to("loop")
+    with pytest.raises(UsageError, match=r"OUT .*loop is no clean set of filter and is left alone"):
+        write(any_source, tmp_path / "loop", 1)
+
+
+def test_an_out_whose_name_is_too_long_is_refused(any_source: Path, tmp_path: Path) -> None:
+    with pytest.raises(OutputError, match=r"cannot write .*: File name too long"):
+        is_written(open_pictures(any_source), tmp_path / ("x" * 300), MADE_FROM, overwrite=False)
 
 
 def test_an_empty_folder_is_used(any_source: Path, tmp_path: Path) -> None:
