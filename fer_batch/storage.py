@@ -126,7 +126,11 @@ MEASUREMENT_COLUMNS: tuple[Column, ...] = (
     Column("no_face", pa.float32(), "probability that there is no face, 0–1"),
     Column("exact_group", pa.int64(), "number of the group of pictures with the same pixels; null for one"),
     Column("twin", pa.string(), "`id` of the earlier picture that this one is a copy of, exact or near"),
-    Column("near_similarity", pa.float32(), "similarity to it where it is no exact copy, 0–1"),
+    Column(
+        "near_similarity",
+        pa.float32(),
+        "similarity to it, directly or through others, where it is no exact copy, 0–1",
+    ),
     Column(
         "leak_similarity",
         pa.float32(),

@@ -33,13 +33,13 @@ def filter_command(
     threshold: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="CHECK=X", help="Score, 0–1, from which a picture is an issue; may be repeated."
+            metavar="CHECK=X", help="Score, 0–1, from which a picture is an issue; one for each check."
         ),
     ] = None,
     show: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="CHECK=FILE", help="Contact sheet (PNG, JPEG, WebP) of a check; may be repeated."
+            metavar="CHECK=FILE", help="Contact sheet (PNG, JPEG, WebP) of a check; one for each check."
         ),
     ] = None,
     keep: Annotated[
@@ -122,6 +122,8 @@ def _assigned(texts: list[str], option: str) -> dict[str, str]:
         _require_check(name, option)
         if not equals or not value:
             raise UsageError(f"{option} {text} lacks a value: give {name}=...")
+        if name in assigned:
+            raise UsageError(f"{option} {text}: {name} has {assigned[name]} already; give one for each check")
         assigned[name] = value
     return assigned
 

@@ -16,13 +16,19 @@ import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from numpy.typing import NDArray
 
+from fer_batch.errors import InputError, UsageError
 from fer_batch.quality.sheets import CELL, Suspect, Twin, fit, worst
 from fer_batch.storage import write_text
 
-__all__ = ["ON_PAGE", "Audit", "CheckAudit", "Suspect", "Twin", "write_audit"]
+__all__ = ["ON_PAGE", "Audit", "CheckAudit", "Suspect", "Twin", "require_own_page", "write_audit"]
 
 ON_PAGE = 60
 """How many pictures of each check the page shows."""
+
+_MARK = '<meta name="generator" content="fer-batch filter">'
+"""By which a page is known again, in its head."""
+_HEAD = 4096
+"""Bytes of a page in which that is looked for."""
 
 _BINS = 100
 _PLOT_HEIGHT = 150
@@ -83,6 +89,24 @@ class Audit:
     facts: Sequence[tuple[str, str]]
 
 
+def require_own_page(path: Path) -> None:
+    """Refuse to replace a page that `write_audit` has not written; there need be none.
+
+    Raises:
+        UsageError: it is somebody else's.
+        InputError: it cannot be read.
+    """
+    try:
+        with path.open("rb") as page:
+            head = page.read(_HEAD)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror}") from error
+    if _MARK.encode() not in head:
+        raise UsageError(f"{path} is in the way and is no page of filter: move it away")
+
+
 def write_audit(audit: Audit, path: Path) -> None:
     """Write the page; the same audit gives the same bytes.
 
@@ -103,6 +127,7 @@ def write_audit(audit: Audit, path: Path) -> None:
         "threshold": _threshold,
     }
     page = environment.get_template("audit.html.jinja").render(
+        mark=_MARK,
         name=audit.name,
         flagged=_flagged(audit.checks),
         splits=[_Split(name, classes) for name, classes in audit.counts.items()],

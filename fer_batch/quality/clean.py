@@ -96,6 +96,22 @@ class CleanResult:
     already_done: bool
 
 
+def dropped_before(folder: Path) -> frozenset[str]:
+    """The ids that the `dropped.csv` of a clean set lists; none where the folder is no clean set.
+
+    Raises:
+        InputError: the list cannot be read.
+    """
+    path = folder / DROPPED
+    if _clean_manifest(folder) is None or not path.is_file():
+        return frozenset()
+    try:
+        with path.open(encoding="utf-8", newline="") as stream:
+            return frozenset(row["id"] for row in csv.DictReader(stream))
+    except (OSError, UnicodeDecodeError, csv.Error, KeyError) as error:
+        raise InputError(f"{path} cannot be read as what filter dropped: {error}") from error
+
+
 def is_written(source: PictureSource, out: Path, made_from: Mapping[str, Any], *, overwrite: bool) -> bool:
     """Whether `out` holds the clean set of this source, made from the same; else it may be written.
 

@@ -2,7 +2,8 @@
 
 A near copy was resized, cut, moved, mirrored, brightened or compressed. Near copies are found in three
 steps: a descriptor of 64 numbers for each picture (`describe`), the few most similar earlier pictures by
-products of descriptors, and a comparison of the pixels of those (`find_near`). All pairs are looked at, so
+products of descriptors, and a comparison of the pixels of those (`find_near`). What is similar enough is
+linked, so that copies of copies are found to be copies (`link_pairs`). All pairs are looked at, so
 the second step's time is quadratic: on two cores FER2013's 32 thousand pictures take 20 seconds, 3 of them
 for that; half a million would take a quarter of an hour for it, and at most ten minutes for pixels.
 """
@@ -71,14 +72,17 @@ _PAIRS_AT_ONCE = 128
 
 @dataclass(frozen=True, eq=False)
 class NearCopies:
-    """For each of N pictures the earlier one that is most similar, exact copies aside.
+    """For each of N pictures the earlier one that it is most similar to, directly or through others.
 
-    Whether it is a near copy is a matter of a threshold on `similarity`.
+    Whether it is a near copy is a matter of a threshold on `similarity`: at every threshold these links
+    join the same pictures as all pairs that were compared, exact copies aside.
 
     Attributes:
         similarity: float32 [N], 0–1; 0 where no earlier picture comes close, and for extra exact copies,
-            in whose stead the first of them was compared.
-        twin: int64 [N], where that picture is; -1 where similarity is 0.
+            in whose stead the first of them was compared. Through others it is the least similarity on the
+            way.
+        twin: int64 [N], where that picture is, through others the first one of all that are as similar; -1
+            where similarity is 0.
     """
 
     similarity: NDArray[np.float32]
@@ -266,7 +270,7 @@ def find_near(
     block: int = 1024,
     progress: Progress = silent,
 ) -> NearCopies:
-    """Find for each picture the earlier one that is most similar.
+    """Find for each picture the earlier one that it is most similar to, directly or through others.
 
     Candidates are the at most eight earlier pictures with the highest products of descriptors. The
     similarity to each is the best normalised cross-correlation (Lewis 1995) of fine details, over all
@@ -294,12 +298,43 @@ def find_near(
         earlier[some.mirrored] = earlier[some.mirrored, :, ::-1]
         similarity[start : start + len(some)] = _correlate(earlier, _details(pixels[some.later]))
         progress("comparing details", start + len(some), len(pairs))
-    result = NearCopies(np.zeros(len(exact), np.float32), np.full(len(exact), -1))
-    # Of each picture what is written last stays: the most similar, and of equals the earliest.
-    order = np.lexsort((-pairs.earlier, similarity))
-    order = order[similarity[order] > 0]
-    result.similarity[pairs.later[order]] = similarity[order]
-    result.twin[pairs.later[order]] = pairs.earlier[order]
+    return link_pairs(pairs.later, pairs.earlier, similarity, len(exact))
+
+
+def link_pairs(
+    later: NDArray[np.int64], earlier: NDArray[np.int64], similarity: NDArray[np.float32], count: int
+) -> NearCopies:
+    """Link pictures by single linkage, as Kruskal's algorithm (1956) finds a spanning forest.
+
+    The best pair of each picture alone would not do: of three copies a later one may be most similar to
+    another later one, and what either has in common with the first be lost.
+
+    Args:
+        later: int64 [P], where one picture of each pair is.
+        earlier: int64 [P], where the other is, before it.
+        similarity: float32 [P], 0–1.
+        count: how many pictures there are, N.
+
+    Returns:
+        N similarities and twins.
+    """
+    result = NearCopies(np.zeros(count, np.float32), np.full(count, -1))
+    towards_first = list(range(count))  # of the pictures linked so far; a list is read faster than an array
+
+    def first_of(place: int) -> int:
+        while towards_first[place] != place:
+            towards_first[place] = place = towards_first[towards_first[place]]
+        return place
+
+    # The most similar first, and of equals the earliest.
+    order = np.lexsort((earlier, later, -similarity))
+    for pair in order[: np.count_nonzero(similarity)]:
+        one, other = int(later[pair]), int(earlier[pair])
+        first, joining = sorted((first_of(one), first_of(other)))
+        if first != joining:
+            towards_first[joining] = first
+            result.similarity[joining] = similarity[pair]
+            result.twin[joining] = other if joining == one else first
     return result
 
 

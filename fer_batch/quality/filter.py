@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -17,9 +17,9 @@ from fer_batch.dataset.writer import UNLABELLED
 from fer_batch.emotions import LABELS
 from fer_batch.errors import UsageError
 from fer_batch.progress import Progress, silent
-from fer_batch.quality.audit import ON_PAGE, Audit, CheckAudit, write_audit
+from fer_batch.quality.audit import ON_PAGE, Audit, CheckAudit, require_own_page, write_audit
 from fer_batch.quality.checks import BY_OUT_OF_FOLD, CHECKS, Scores, find_issues, score_all
-from fer_batch.quality.clean import Dropped, is_written, write_clean
+from fer_batch.quality.clean import CleanResult, Dropped, dropped_before, is_written, write_clean
 from fer_batch.quality.duplicates import NearCopies, is_spare_copy, leaking_picture, near_groups
 from fer_batch.quality.keep import read_kept
 from fer_batch.quality.measure import measure, read_pixels
@@ -51,11 +51,12 @@ from fer_batch.storage import (
     VERDICT_COLUMNS,
     check_columns,
     readable,
+    real_path,
     resumable_scratch,
     versions,
 )
 
-RESULTS_VERSION = 2
+RESULTS_VERSION = 3
 """Raised when the same pictures give other measurements, not with every release."""
 AUDIT = "audit.html"
 _FEWEST = 100
@@ -73,8 +74,9 @@ class FilterResult:
         pictures: how many it has.
         issues: pictures at or over the threshold of each check; None where it was not measured.
         drop: the checks whose issues a clean data set lacks.
-        dropped: how many pictures a clean data set lacks.
-        notes: what was not measured, or not kept though `keep` names it, and why.
+        dropped: how many pictures a clean data set lacks; of one that was written, what it does lack.
+        notes: what was not measured, not kept though `keep` names it, or lost before it was copied, and
+            why; and where work lies that was stopped.
         table: the Parquet file with all scores and verdicts.
         audit: the page; None in a dry run.
         out: the clean data set; None where none was asked for, or in a dry run.
@@ -163,8 +165,10 @@ def filter_dataset(
         dataset: a dataset folder, or a folder of class folders.
         out: the clean data set to write, of the same kind; None writes none.
         settings: thresholds, and the checks whose issues are dropped.
-        show: contact sheets to write, by check.
+        show: contact sheets to write, by check; each a file of its own, neither in `out` nor in a folder
+            of the data set.
         keep: a text or CSV file of ids that are kept, whatever the checks say; unreadable ones are not.
+            Those that an earlier step dropped from the data set are passed over.
         dry_run: measure, and say what would be dropped; neither page nor clean data set is written.
         overwrite: replace a clean data set of another source, other settings or other measurements, or
             one that lacks files.
@@ -174,18 +178,23 @@ def filter_dataset(
         What was found.
 
     Raises:
-        UsageError: a setting cannot be, or `out` holds something else.
+        UsageError: a setting cannot be, a check in `drop` is not measured, or `out`, `quality.parquet` or
+            `audit.html` holds something else.
         InputError: the data set or `keep` cannot be read.
         DatasetFormatError: it is no data set.
         OutputError: results cannot be written.
     """
     settings, show = validated(settings), show or {}
-    for path in show.values():
-        require_picture_suffix(path)
     source = open_pictures(Path(dataset))
-    kept = read_kept(Path(keep), source.records) if keep else np.zeros(len(source.records), bool)
+    _require_places(show, source.path, None if out is None else Path(out))
+    if not dry_run:
+        require_own_page(source.path / AUDIT)
+    kept, lacking = np.zeros(len(source.records), bool), []
+    if keep:
+        kept, lacking = read_kept(Path(keep), source.records, dropped_before(source.path))
     by_hand = [name for name, flag in zip(source.records.ids, kept, strict=True) if flag]
     plan = _plan(source, settings)
+    _require_measured(settings, plan)
     made_from = {
         "settings": asdict(settings) | {"drop": _dropping(settings)},  # in whatever order they were given
         "kept_by_hand": by_hand,
@@ -198,6 +207,7 @@ def filter_dataset(
     made_from["labels_judged_by"] = plan.labels
     findings = _judge(columns, settings, kept)
     _write_table(source, findings, plan.facts | {"labels": plan.labels})
+    _require_measured(settings, plan)  # once more: that copies leave too few labels is only known now
     audit = None
     if not dry_run:
         audit = source.path / AUDIT
@@ -216,14 +226,45 @@ def filter_dataset(
             name: None if name in plan.notes else int(flags.sum()) for name, flags in findings.issues.items()
         },
         drop=_dropping(settings),
-        dropped=int((~findings.keep).sum()),
-        notes=(*dict.fromkeys(plan.notes.values()), *_not_kept(source.records, findings, kept)),
+        dropped=written.dropped if written else int((~findings.keep).sum()),
+        notes=tuple(_notes(source, plan, findings, kept, lacking, written)),
         table=source.path / NAME,
         audit=audit,
         out=written.path if written else None,
         already_done=written.already_done if written else False,
         sheets=sheets,
     )
+
+
+def _require_places(show: Mapping[CheckName, Path], dataset: Path, out: Path | None) -> None:
+    """Refuse contact sheets that would be in the way of something, or of each other.
+
+    Raises:
+        UsageError: one is no picture file, is that of another check, lies in `out`, which would be no clean
+            data set then, or in a folder of the data set, where it would be one of its pictures.
+    """
+    taken: dict[Path, CheckName] = {}
+    for name, path in show.items():
+        require_picture_suffix(path)
+        place = real_path(path)
+        other = taken.setdefault(place, name)
+        if other != name:
+            raise UsageError(f"--show {name}={path} is the sheet of {other} too; give each check its own")
+        if out is not None and place.is_relative_to(real_path(out)):
+            raise UsageError(f"--show {name}={path} lies in OUT {out}; choose another place")
+        if real_path(dataset) in place.parent.parents:
+            raise UsageError(f"--show {name}={path} lies in a folder of the data set; choose another place")
+
+
+def _require_measured(settings: FilterSettings, plan: _Plan) -> None:
+    """Refuse to drop by a check that lacks its measurements: nothing would go, and it would seem to.
+
+    Raises:
+        UsageError: there is such a check.
+    """
+    for name in settings.drop:
+        if name in plan.notes:
+            raise UsageError(f"{name} cannot be dropped, {plan.notes[name]}; leave it out of --drop")
 
 
 def _plan(source: PictureSource, settings: FilterSettings) -> _Plan:
@@ -449,15 +490,33 @@ def _class_counts(records: Records, keep: NDArray[np.bool_]) -> dict[str, dict[s
     return counts
 
 
-def _not_kept(records: Records, findings: _Findings, kept: NDArray[np.bool_]) -> list[str]:
-    """A note of what is dropped though it was to be kept, if anything is."""
-    lost = np.flatnonzero(kept & findings.issues["unreadable"])
-    if not len(lost):
-        return []
-    return [
-        f"--keep names pictures that cannot be read and are dropped all the same: {len(lost)}, "
-        f"{records.ids[lost[0]]} first"
-    ]
+def _notes(
+    source: PictureSource,
+    plan: _Plan,
+    findings: _Findings,
+    kept: NDArray[np.bool_],
+    lacking: list[str],
+    written: CleanResult | None,
+) -> Iterator[str]:
+    """What differs from what was asked for, and what a run that was stopped has left."""
+    yield from dict.fromkeys(plan.notes.values())
+    unreadable = np.flatnonzero(kept & findings.issues["unreadable"])
+    if len(unreadable):
+        yield (
+            f"--keep names pictures that cannot be read and are dropped all the same: {len(unreadable)}, "
+            f"{source.records.ids[unreadable[0]]} first"
+        )
+    if lacking:
+        yield (
+            f"--keep names pictures that an earlier step dropped, and the data set lacks: {len(lacking)}, "
+            f"{lacking[0]} first"
+        )
+    lost = written.dropped - int((~findings.keep).sum()) if written else 0
+    if lost:
+        yield f"pictures that could be measured, but not be read again to be copied, are dropped too: {lost}"
+    begun = source.path / f"{NAME}.begun"
+    if begun.is_dir():
+        yield f"{begun} is kept for a run that goes on to judge labels; remove it if there will be none"
 
 
 def _dropped(records: Records, findings: _Findings, settings: FilterSettings) -> list[Dropped]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +13,9 @@ from fer_batch.errors import InputError, UsageError
 from fer_batch.quality.pictures import Records
 
 
-def read_kept(path: Path, records: Records) -> NDArray[np.bool_]:
+def read_kept(
+    path: Path, records: Records, dropped_before: Collection[str] = ()
+) -> tuple[NDArray[np.bool_], list[str]]:
     """Which pictures a file names: one id a line, or a CSV file with a column `id`, as `dropped.csv` has.
 
     An id with a comma in it may be quoted on its line, as in a CSV file, or not.
@@ -21,9 +23,11 @@ def read_kept(path: Path, records: Records) -> NDArray[np.bool_]:
     Args:
         path: of the file, UTF-8.
         records: the pictures of the data set.
+        dropped_before: ids of pictures that it lacks because an earlier step of `filter` dropped them: the
+            `dropped.csv` of a later step lists them too.
 
     Returns:
-        bool [N].
+        bool [N], and the ids that are among those dropped before.
 
     Raises:
         InputError: the file cannot be read.
@@ -35,16 +39,20 @@ def read_kept(path: Path, records: Records) -> NDArray[np.bool_]:
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise InputError(f"--keep {path} cannot be read: {error}") from error
     places = {name: place for place, name in enumerate(records.ids)}
-    kept = np.zeros(len(records), bool)
+    kept, lacking = np.zeros(len(records), bool), []
     for number, readings in named:
         place = next((places[name] for name in readings if name in places), None)
-        if place is None:
+        before = next((name for name in readings if name in dropped_before), None)
+        if place is not None:
+            kept[place] = True
+        elif before is not None:
+            lacking.append(before)
+        else:
             raise UsageError(
                 f"--keep {path}: line {number}, {readings[0]!r}, is no picture of the data set; "
                 "give its ids as quality.parquet and dropped.csv have them"
             )
-        kept[place] = True
-    return kept
+    return kept, lacking
 
 
 def _named(lines: Sequence[str]) -> Iterator[tuple[int, tuple[str, ...]]]:

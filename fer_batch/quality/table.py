@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from fer_batch.errors import UsageError
 from fer_batch.storage import MEASUREMENT_COLUMNS, PICTURE_COLUMNS, Column, atomic_file, schema
 
 NAME = "quality.parquet"
@@ -46,14 +47,28 @@ def write_table(
 
 
 def read_measured(path: Path) -> tuple[Columns, dict[str, Any]] | None:
-    """What was measured, and the facts of the file; None where there is none that can be read."""
+    """What was measured, and the facts of the file; None where there is none, or one that is damaged.
+
+    Raises:
+        UsageError: the file is somebody else's, or so damaged that it does not say whose it is: to measure
+            anew would replace it.
+    """
     try:
-        facts = json.loads((pq.read_schema(path).metadata or {})[_FACTS])
+        with path.open("rb") as file:
+            metadata = pq.read_schema(file).metadata or {}
+    except FileNotFoundError:
+        return None
+    except (OSError, pa.ArrowInvalid, UnicodeDecodeError):
+        metadata = {}
+    if _FACTS not in metadata:
+        raise UsageError(f"{path} is in the way and is no table of filter, or is damaged: move it away")
+    try:
+        facts = json.loads(metadata[_FACTS])
         described = (*PICTURE_COLUMNS, *MEASUREMENT_COLUMNS)
         table = pq.read_table(path, columns=[column.name for column in described])
         return {column.name: _numpy(table[column.name], column.type) for column in described}, facts
     except (OSError, pa.ArrowInvalid, KeyError, ValueError):
-        return None  # missing, damaged or not ours: it is measured anew
+        return None  # damaged, or of a release with other columns: it is measured anew
 
 
 def _arrow(values: NDArray[Any], kind: pa.DataType) -> pa.Array:

@@ -17,8 +17,16 @@ import numpy as np
 import pytest
 from numpy.typing import ArrayLike, NDArray
 
-from fer_batch.errors import OutputError
-from fer_batch.quality.audit import ON_PAGE, Audit, CheckAudit, Suspect, Twin, write_audit
+from fer_batch.errors import OutputError, UsageError
+from fer_batch.quality.audit import (
+    ON_PAGE,
+    Audit,
+    CheckAudit,
+    Suspect,
+    Twin,
+    require_own_page,
+    write_audit,
+)
 
 N = 400
 ODD = "<b>&\"'</script>"
@@ -284,6 +292,16 @@ def test_place_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(OutputError, match=r"cannot write .*audit\.html"):
         write_audit(made_audit(), tmp_path / "file" / "audit.html")
+
+
+def test_a_page_is_known_again_and_what_is_none_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "audit.html"
+    require_own_page(path)
+    write_audit(made_audit(), path)
+    require_own_page(path)
+    path.write_text("<meta name='generator' content='fer-batch filter'>", encoding="utf-8")
+    with pytest.raises(UsageError, match=r"audit\.html is in the way and is no page of filter: move it away"):
+        require_own_page(path)
 
 
 @pytest.fixture(scope="module")

@@ -23,7 +23,7 @@ from fer_batch.dataset import Split, fingerprint, load_class_folders, load_split
 from fer_batch.emotions import LABELS, Emotion
 from fer_batch.errors import DatasetFormatError, InputError, OutputError, UsageError
 from fer_batch.quality import clean
-from fer_batch.quality.clean import CleanResult, Dropped, is_written, write_clean
+from fer_batch.quality.clean import CleanResult, Dropped, dropped_before, is_written, write_clean
 from fer_batch.quality.pictures import PictureSource, open_pictures
 
 SPLITS = ("train", "val", "test")
@@ -359,6 +359,19 @@ def test_clean_class_folders_can_be_filtered_again(folders: Path, tmp_path: Path
     assert [row["id"] for row in list_dropped(result.path)] == ids[:3]
     assert open_pictures(result.path).records.ids == ids[3:]
     assert [step["kept"] for step in manifest(result.path, "filter.json")["filter"]] == [7, 5]
+
+
+def test_what_steps_dropped_is_known_of_a_clean_set_alone(folders: Path, tmp_path: Path) -> None:
+    ids = open_pictures(folders).records.ids
+    (folders / "dropped.csv").write_text(f"id\n{ids[0]}\n", encoding="utf-8")  # a person's own
+    assert dropped_before(folders) == frozenset()
+    write(folders, tmp_path / "first", 0)
+    write(tmp_path / "first", tmp_path / "second", 0, 1)
+    assert dropped_before(tmp_path / "first") == {ids[0]}
+    assert dropped_before(tmp_path / "second") == set(ids[:3])
+    (tmp_path / "first" / "dropped.csv").write_text("split\ntrain\n", encoding="utf-8")
+    with pytest.raises(InputError, match=r"dropped\.csv cannot be read"):
+        dropped_before(tmp_path / "first")
 
 
 def test_a_file_that_is_not_there_to_be_copied_is_listed(folders: Path, tmp_path: Path) -> None:

@@ -26,6 +26,7 @@ from fer_batch.quality.duplicates import (
     is_spare_copy,
     leak_similarity,
     leaking_picture,
+    link_pairs,
     near_groups,
 )
 
@@ -118,6 +119,46 @@ def test_near_groups_hold_copies_of_copies_together(
     # Moving the threshold of leaks is the same as grouping again.
     leaks = leak_similarity(exact, near, splits)
     assert np.array_equal(leaks >= threshold, has_twin_in_earlier_split(groups, splits))
+
+
+@given(
+    st.integers(2, 10).flatmap(
+        lambda count: st.tuples(
+            st.just(count),
+            st.dictionaries(
+                st.tuples(st.integers(1, count - 1), st.integers(0, count - 2)).filter(
+                    lambda pair: pair[1] < pair[0]
+                ),
+                st.sampled_from([0.0, 0.25, 0.5, 0.75, 1.0]),
+            ),
+            st.lists(st.sampled_from(SPLITS), min_size=count, max_size=count),
+        )
+    )
+)
+def test_links_join_what_all_pairs_join(
+    case: tuple[int, dict[tuple[int, int], float], list[str]],
+) -> None:
+    count, pairs, names = case
+    splits = sorted(names, key=SPLITS.index)
+    places = np.array(list(pairs), np.int64).reshape(-1, 2)
+    near = link_pairs(places[:, 0], places[:, 1], np.array(list(pairs.values()), np.float32), count)
+    exact = np.full(count, -1)
+    assert ((near.twin == -1) == (near.similarity == 0)).all()
+    assert (near.twin < np.arange(count)).all()
+    for threshold in (0.25, 0.5, 0.75, 1.0):
+        together = np.eye(count, dtype=bool)
+        for (one, other), similarity in pairs.items():
+            together[one, other] = together[other, one] = together[one, other] or similarity >= threshold
+        for between in range(count):  # Warshall's algorithm
+            together |= np.outer(together[:, between], together[between])
+        groups = near_groups(exact, near, threshold)
+        linked = groups[:, None] == groups
+        assert np.array_equal(linked & (groups >= 0) | np.eye(count, dtype=bool), together)
+        leaks = leak_similarity(exact, near, splits) >= threshold
+        assert leaks.tolist() == [
+            any(together[place, :place] & (np.array(splits[:place]) != splits[place]))
+            for place in range(count)
+        ]
 
 
 def made(count: int, seed: int = 0) -> Pictures:
@@ -232,6 +273,21 @@ def test_the_most_similar_of_many_is_the_twin() -> None:
     assert near.twin[20] == 7
     assert near.twin[-1] == 3
     assert (near_groups(np.full(42, -1), near, CERTAIN) == 0).all()
+
+
+def test_a_copy_is_found_through_another_that_is_like_both() -> None:
+    from skimage import data
+
+    face = cv2.cvtColor(data.astronaut()[30:230, 130:330], cv2.COLOR_RGB2GRAY)
+    cuts = [face, face[32:, 16:-16], face[16:, 8:-8]]
+    pictures = np.stack([cv2.resize(cut, (48, 48), interpolation=cv2.INTER_AREA) for cut in cuts])
+    first, last = compare(pictures[:2]), compare(pictures)
+    assert first.similarity[1] < CERTAIN
+    assert (last.similarity[1:] >= CERTAIN).all()
+    assert last.twin[1] == 0
+    assert (near_groups(np.full(3, -1), last, CERTAIN) == 0).all()
+    leaks = leak_similarity(np.full(3, -1), last, ["train", "val", "val"])
+    assert (leaks[1:] >= CERTAIN).all()
 
 
 @pytest.mark.parametrize("block", [1, 7, 64, 1000])

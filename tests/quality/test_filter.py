@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -16,7 +17,7 @@ from datasets_made import write_stripes
 from fer_batch import evaluate, filter_dataset
 from fer_batch.dataset import load_split
 from fer_batch.emotions import LABELS
-from fer_batch.errors import UsageError
+from fer_batch.errors import InputError, UsageError
 from fer_batch.quality import filter as module
 from fer_batch.quality.pictures import open_pictures
 from fer_batch.settings import CheckName, EvaluateSettings, FilterSettings, ThresholdSettings, TrainSettings
@@ -188,6 +189,23 @@ def test_a_leak_names_the_picture_of_the_earlier_split(tmp_path: Path, face: np.
     assert section.partition("</section>")[0].count('alt="its twin train/happy/a.png of train, happy"') == 2
 
 
+def test_a_leak_is_found_through_another_picture_of_the_split(tmp_path: Path) -> None:
+    from skimage import data as pictures
+
+    data = tmp_path / "faces"
+    face = cv2.cvtColor(pictures.astronaut()[30:230, 130:330], cv2.COLOR_RGB2GRAY)
+    write(data / "train/happy/a.png", face)
+    write(data / "val/happy/b.png", face[32:, 16:-16])
+    filter_dataset(data, settings=FAST)
+    assert flagged(data, "cross_split_leak") == set()
+    write(data / "val/happy/c.png", face[16:, 8:-8])  # like both, and more like b
+    filter_dataset(data, settings=FAST)
+    assert flagged(data, "cross_split_leak") == {"b", "c"}
+    table = pq.read_table(data / "quality.parquet")
+    assert table["twin"].to_pylist() == [None, "train/happy/a.png", "val/happy/b.png"]
+    assert all("like train/happy/a.png" in reason for reason in table["reason"].to_pylist()[1:])
+
+
 def test_a_file_name_that_is_no_text_is_written_as_text(tmp_path: Path, face: np.ndarray) -> None:
     data = tmp_path / "faces"
     write(data / "happy" / "a.png", face)
@@ -211,7 +229,7 @@ def test_a_clean_set_of_other_measurements_is_not_taken_for_done(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     data = write_stripes(tmp_path / "in", train=84, held_out=14)
-    settings = FilterSettings(drop=("exact_duplicate", "label_issue"))
+    settings = FilterSettings(drop=("exact_duplicate",))
     monkeypatch.setattr(module, "find_spec", lambda _: None)  # PyTorch is not there
     filter_dataset(data, tmp_path / "clean", settings)
     assert filter_dataset(data, tmp_path / "clean", settings).already_done
@@ -265,6 +283,7 @@ def test_labels_are_judged_and_an_interrupted_run_goes_on(
         filter_dataset(folders[1], progress=stop)
     begun = folders[1] / "quality.parquet.begun"
     assert list(begun.glob("folds/*/checkpoint.safetensors"))
+    assert f"{begun} is kept for a run that goes on" in filter_dataset(folders[1], settings=FAST).notes[1]
     monkeypatch.setattr(module, "measure", None)  # what was measured is kept
     filter_dataset(folders[1])
     first, second = (pq.read_table(folder / "quality.parquet") for folder in folders)
@@ -298,6 +317,96 @@ def test_copies_of_one_picture_are_a_note_and_no_error(tmp_path: Path) -> None:
     assert "labels were not judged: 120 labelled pictures, copies undivided, are too few" in result.notes[0]
     assert result.dropped == 119
     assert filter_dataset(tmp_path / "set", tmp_path / "clean", settings).already_done
+
+
+def test_what_is_not_measured_cannot_be_dropped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    data, drop = write_stripes(tmp_path, train=84, held_out=14), FilterSettings(drop=("label_issue",))
+    with pytest.raises(UsageError, match=r"label_issue cannot be dropped, .* \(--no-labels\); leave it out"):
+        filter_dataset(data, tmp_path / "clean", replace(drop, labels=False))
+    monkeypatch.setattr(module, "find_spec", lambda _: None)  # PyTorch is not there
+    with pytest.raises(UsageError, match=r"label_issue cannot be dropped, .* needs PyTorch"):
+        filter_dataset(data, tmp_path / "clean", drop)
+    assert not (data / "quality.parquet").exists()
+    assert not (tmp_path / "clean").exists()
+
+
+def test_that_labels_could_not_be_judged_is_no_reason_to_drop_nothing(tmp_path: Path) -> None:
+    picture = np.random.default_rng(0).integers(0, 256, (48, 48))
+    for number in range(100):
+        write(tmp_path / "set" / LABELS[number % 7] / f"{number}.png", picture, 48)
+    for _ in range(2):  # the second time it is known before
+        with pytest.raises(UsageError, match=r"outlier cannot be dropped, .* copies undivided, are too few"):
+            filter_dataset(tmp_path / "set", tmp_path / "clean", FilterSettings(drop=("outlier",)))
+        assert (tmp_path / "set" / "quality.parquet").exists()
+        assert not (tmp_path / "clean").exists()
+
+
+def test_a_picture_that_is_gone_when_it_is_to_be_copied_is_counted_and_told(
+    tmp_path: Path, face: np.ndarray
+) -> None:
+    data, settings = tmp_path / "faces", FilterSettings(labels=False, drop=())
+    for name in "abc":
+        write(data / "happy" / f"{name}.png", face)
+
+    def lose(what: str, done: int, _total: int | None, /) -> None:
+        if what == "copying pictures" and done == 1:
+            (data / "happy" / "c.png").unlink()
+
+    result = filter_dataset(data, tmp_path / "clean", settings, progress=lose)
+    assert result.dropped == 1
+    assert result.notes[-1].endswith("not be read again to be copied, are dropped too: 1")
+    assert open_pictures(tmp_path / "clean").records.ids == ["happy/a.png", "happy/b.png"]
+
+
+def test_the_list_of_a_later_step_can_be_kept(tmp_path: Path, face: np.ndarray) -> None:
+    data, (first, second) = tmp_path / "faces", (tmp_path / name for name in ("first", "second"))
+    for name, picture in {"a": face, "b": face * 0.15, "c": 255 - (255 - face) * 0.2}.items():
+        write(data / "happy" / f"{name}.png", picture)
+    filter_dataset(data, first, FilterSettings(labels=False, drop=("dark",)))
+    filter_dataset(first, second, FilterSettings(labels=False, drop=("bright",)))
+    listed = second / "dropped.csv"
+    settings = FilterSettings(labels=False, drop=("bright",))
+    result = filter_dataset(first, tmp_path / "third", settings, keep=listed)
+    assert open_pictures(tmp_path / "third").records.ids == ["happy/a.png", "happy/c.png"]
+    assert "an earlier step dropped, and the data set lacks: 1, happy/b.png first" in result.notes[-1]
+
+
+@pytest.mark.parametrize(
+    ("place", "message"),
+    [
+        ("clean/sheet.png", r"--show bright=.* lies in OUT"),
+        ("clean/deep/er/sheet.png", r"--show bright=.* lies in OUT"),
+        ("faces/train/happy/face.png", r"--show bright=.* lies in a folder of the data set"),
+        ("faces/new/sheet.png", r"--show bright=.* lies in a folder of the data set"),
+        ("faces/train/../../dark.png", r"--show bright=.* is the sheet of dark too"),
+    ],
+)
+def test_a_sheet_is_in_the_way_of_nothing(folders: Path, tmp_path: Path, place: str, message: str) -> None:
+    sheets: dict[CheckName, Path] = {"dark": tmp_path / "dark.png", "bright": tmp_path / place}
+    with pytest.raises(UsageError, match=message):
+        filter_dataset(folders, tmp_path / "clean", FAST, show=sheets)
+    assert not (folders / "quality.parquet").exists()
+    assert not (tmp_path / "clean").exists()
+    sheets["bright"] = folders / "bright.png"
+    assert filter_dataset(folders, tmp_path / "clean", FAST, show=sheets).sheets == tuple(sheets.values())
+
+
+@pytest.mark.parametrize(
+    ("name", "content"), [("quality.parquet", "mine"), ("audit.html", "<html>mine</html>")]
+)
+def test_files_of_others_are_not_replaced(folders: Path, tmp_path: Path, name: str, content: str) -> None:
+    (folders / name).write_text(content, encoding="utf-8")
+    before = {path: path.read_bytes() for path in folders.rglob("*") if path.is_file()}
+    with pytest.raises(UsageError, match=f"{name} is in the way and is no .* move it away"):
+        filter_dataset(folders, tmp_path / "clean", FAST)
+    assert {path: path.read_bytes() for path in folders.rglob("*") if path.is_file()} == before
+    if name == "audit.html":
+        filter_dataset(folders, settings=FAST, dry_run=True)  # writes no page
+        assert (folders / name).read_text(encoding="utf-8") == content
+        (folders / name).unlink()
+        (folders / name).mkdir()
+        with pytest.raises(InputError, match=r"cannot read .*audit\.html"):
+            filter_dataset(folders, settings=FAST)
 
 
 def test_what_cannot_be_is_refused_before_anything_is_measured(folders: Path, tmp_path: Path) -> None:

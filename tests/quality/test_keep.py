@@ -27,7 +27,19 @@ RECORDS = Records(["00000", "00001", 'a, "b".png'], np.arange(3), ["train"] * 3,
 def test_ids_in_lines_or_in_a_column(tmp_path: Path, text: str) -> None:
     path = tmp_path / "keep.csv"
     path.write_text(text, encoding="utf-8")
-    assert read_kept(path, RECORDS).tolist() == [False, True, True]
+    kept, lacking = read_kept(path, RECORDS)
+    assert kept.tolist() == [False, True, True]
+    assert lacking == []
+
+
+def test_what_an_earlier_step_dropped_is_passed_over_and_told(tmp_path: Path) -> None:
+    path = tmp_path / "keep.csv"
+    path.write_text('id,reason\n00007,dark\n00001,\n"c, d",\n', encoding="utf-8")
+    kept, lacking = read_kept(path, RECORDS, {"00001", "00007", "c, d"})
+    assert kept.tolist() == [False, True, False]
+    assert lacking == ["00007", "c, d"]
+    with pytest.raises(UsageError, match="line 4, 'c, d', is no picture"):
+        read_kept(path, RECORDS, {"00007"})
 
 
 def test_an_id_that_is_none_is_an_error_that_names_it(tmp_path: Path) -> None:

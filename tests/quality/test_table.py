@@ -1,4 +1,4 @@
-"""`quality.parquet` gives back what was measured, and is passed over where it is something else."""
+"""`quality.parquet` gives back what was measured; a damaged one is passed over, and another's refused."""
 
 from __future__ import annotations
 
@@ -7,10 +7,12 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from test_checks import columns
 
+from fer_batch.errors import UsageError
 from fer_batch.quality.table import NAME, read_measured, write_table
 from fer_batch.storage import MEASUREMENT_COLUMNS, PICTURE_COLUMNS
 
@@ -41,12 +43,27 @@ def test_round_trip(tmp_path_factory, count: int, seed: int) -> None:
         assert pq.read_table(path)[name].null_count == nulls.sum()
 
 
-def test_anything_else_is_measured_anew(tmp_path: Path) -> None:
+def test_what_is_missing_or_damaged_is_measured_anew(tmp_path: Path) -> None:
     path = tmp_path / NAME
-    assert read_measured(path) is None
-    path.write_bytes(b"PAR1 and then nothing")
-    assert read_measured(path) is None
-    pq.write_table(pa.table({"id": ["1"]}), path)
     assert read_measured(path) is None
     write_table(path, columns(2), DESCRIBED[:-1], {})
     assert read_measured(path) is None
+    write_table(path, columns(2), DESCRIBED, {})
+    assert read_measured(path) is not None
+    data = path.read_bytes()
+    path.write_bytes(
+        b"PAR1" + bytes(200) + data[204:]
+    )  # where the first columns begin; the end says whose it is
+    assert read_measured(path) is None
+
+
+def test_a_table_that_does_not_say_it_is_of_filter_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / NAME
+    pq.write_table(pa.table({"id": ["1"]}), path)
+    with pytest.raises(UsageError, match=r"quality\.parquet is in the way and is no table of filter"):
+        read_measured(path)
+    for data in (b"PAR1 and then nothing", b""):
+        path.write_bytes(data)
+        with pytest.raises(UsageError, match="or is damaged: move it away"):
+            read_measured(path)
+        assert path.read_bytes() == data
