@@ -56,11 +56,11 @@ def test_what_was_trained_is_not_replaced(trained: Path, dataset: Path) -> None:
 def test_a_model_that_was_measured_on_held_out_training_pictures(tmp_path: Path) -> None:
     dataset = write_stripes(tmp_path / "stripes", train=40, held_out=14, ferplus=False)
     (dataset / "val.parquet").unlink()
-    settings = build(TrainSettings, SHORT | {"epochs": 1, "arch": "cnn7"})
-    train(dataset, tmp_path / "run", settings, runtime=TrainRuntime(device="cpu", threads=2))
+    settings = build(TrainSettings, SHORT | {"epochs": 1, "arch": "cnn7", "holdout": 0.3})
+    result = train(dataset, tmp_path / "run", settings, runtime=TrainRuntime(device="cpu", threads=2))
     card = quantize(tmp_path / "run", dataset, tmp_path / "int8.onnx")
     assert list(card.heads) == ["fer2013"]
-    assert card.figures["val"]["fer2013"]["n"] == 4  # a tenth
+    assert card.figures["val"]["fer2013"]["n"] == result.figures["fer2013"]["n"] > 0
 
 
 def test_another_data_set_is_refused(trained: Path, tmp_path: Path) -> None:
