@@ -249,12 +249,10 @@ def _manifest_of(run: Path) -> dict[str, Any] | None:
         return None
     manifest = read_json(path)
     # Other commands have settings too, but no teacher.
-    tables = ("settings", "data", "teacher")
-    if not isinstance(manifest, dict) or not all(isinstance(manifest.get(name), dict) for name in tables):
-        raise InputError(f"{path} is not the manifest of a run: choose another folder")
-    if not isinstance(manifest.get("status"), str):
-        raise InputError(f"{path} is not the manifest of a run: choose another folder")
-    return manifest
+    kinds = {"status": str, "settings": dict, "data": dict, "teacher": dict}
+    if isinstance(manifest, dict) and all(isinstance(manifest.get(k), kind) for k, kind in kinds.items()):
+        return manifest
+    raise InputError(f"{path} is not the manifest of a run: choose another folder")
 
 
 def _difference(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
