@@ -39,16 +39,20 @@ def fer2013(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def locked(tmp_path: Path) -> Iterator[Path]:
-    """A folder that must not be entered."""
+def make_locked() -> Iterator[Callable[[Path], Path]]:
+    """Makes a folder that must not be entered."""
     if not hasattr(os, "geteuid") or os.geteuid() == 0:
         pytest.skip("root may enter every folder")
-    folder = tmp_path / "locked"
-    folder.mkdir(0)
-    yield folder
-    for found in (folder, tmp_path / "in" / "test", tmp_path / "in" / "sad"):
-        if found.exists():
-            found.chmod(0o700)
+    made: list[Path] = []
+
+    def make(folder: Path) -> Path:
+        folder.mkdir(0)
+        made.append(folder)
+        return folder
+
+    yield make
+    for folder in made:
+        folder.chmod(0o700)
 
 
 def total(result: PrepareResult) -> int:
@@ -594,23 +598,30 @@ def test_a_source_whose_name_is_too_long_is_an_error(tmp_path: Path) -> None:
         prepare(tmp_path / LONG, tmp_path / "out")
 
 
-def test_a_source_behind_a_locked_folder_is_an_error(fer2013: Path, tmp_path: Path, locked: Path) -> None:
+def test_a_source_behind_a_locked_folder_is_an_error(
+    fer2013: Path, tmp_path: Path, make_locked: Callable[[Path], Path]
+) -> None:
+    locked = make_locked(tmp_path / "locked")
     with pytest.raises(InputError, match=r"cannot read .*fer2013\.csv: Permission denied"):
         prepare(locked / "fer2013.csv", tmp_path / "out")
     with pytest.raises(OutputError, match=r"cannot write .*out: Permission denied"):
         prepare(fer2013, locked / "out")
 
 
-def test_a_split_that_cannot_be_listed_is_an_error(tmp_path: Path, locked: Path) -> None:
+def test_a_split_that_cannot_be_listed_is_an_error(
+    tmp_path: Path, make_locked: Callable[[Path], Path]
+) -> None:
     write_picture(tmp_path / "in" / "train" / "happy" / "a.png", ROWS[0].image)
-    locked.rename(tmp_path / "in" / "test")
+    make_locked(tmp_path / "in" / "test")
     with pytest.raises(InputError, match=r"cannot read .*test: Permission denied"):
         prepare(tmp_path / "in", tmp_path / "out")
 
 
-def test_a_class_folder_that_cannot_be_listed_is_an_error(tmp_path: Path, locked: Path) -> None:
+def test_a_class_folder_that_cannot_be_listed_is_an_error(
+    tmp_path: Path, make_locked: Callable[[Path], Path]
+) -> None:
     write_picture(tmp_path / "in" / "happy" / "a.png", ROWS[0].image)
-    locked.rename(tmp_path / "in" / "sad")
+    make_locked(tmp_path / "in" / "sad")
     with pytest.raises(InputError, match=r"cannot read .*sad: Permission denied"):
         prepare(tmp_path / "in", tmp_path / "out")
 
