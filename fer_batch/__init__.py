@@ -13,6 +13,7 @@ The Python API is one function a command, loaded when it is first used:
 
 from __future__ import annotations
 
+import os
 from importlib import import_module
 from typing import TYPE_CHECKING
 
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
     from fer_batch.dataset import prepare
     from fer_batch.quality import filter_dataset
     from fer_batch.training import evaluate, train
+
+# From 1.29 on, ONNX Runtime tells its makers what it is used for, unless told not to before it is loaded.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 __version__ = "0.1.0"
 
@@ -52,3 +56,8 @@ def __getattr__(name: str) -> object:
     if name in _HOMES:
         return getattr(import_module(_HOMES[name]), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    """Name the functions too that have not been loaded yet: notebooks complete names from it."""
+    return sorted({*globals(), *__all__})

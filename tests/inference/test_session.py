@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import importlib.util
+import os
+import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import onnxruntime as ort
@@ -16,6 +19,25 @@ from fer_batch.inference.session import Runtime, choose_runtime, open_network
 from fer_batch.model.onnx_file import INPUT_NAME, default_model
 
 HAS_CUDA = torch.cuda.is_available()
+OPEN_A_SESSION = """
+from fer_batch.inference.session import Runtime, open_network
+from fer_batch.model.onnx_file import default_model
+open_network(default_model(), Runtime("onnx"))
+"""
+
+
+@pytest.mark.parametrize(("stated", "tells"), [(None, False), ("0", True)])
+def test_onnx_runtime_tells_nobody_unless_it_is_told_to(
+    stated: str | None, tells: bool, tmp_path: Path
+) -> None:
+    quiet_in = {"CI", "GITHUB_ACTIONS", "ORT_RUNNING_UNIT_TESTS", "ORT_DISABLE_TELEMETRY", "XDG_CACHE_HOME"}
+    env = {name: value for name, value in os.environ.items() if name not in quiet_in}
+    env |= {"HOME": str(tmp_path)} | ({} if stated is None else {"ORT_DISABLE_TELEMETRY": stated})
+    subprocess.run([sys.executable, "-c", OPEN_A_SESSION], env=env, check=True)
+    written = [path.name for path in tmp_path.rglob("*") if path.is_file()]
+    if tells and not written:
+        pytest.skip(f"ONNX Runtime {ort.__version__} tells nobody anyway")
+    assert ("deviceid" in written) is tells
 
 
 def test_auto_is_cuda_where_it_is_and_else_the_cpu() -> None:
