@@ -395,13 +395,17 @@ def plain(settings: Settings) -> dict[str, Any]:
     return json.loads(json.dumps(asdict(settings)))
 
 
-def validated(settings: S) -> S:
-    """The same settings, checked: a dataclass made in Python has not been.
+def validated(kind: type[S], settings: S | None) -> S:
+    """The same settings, checked: a dataclass made in Python has not been. None stands for the defaults.
 
     Raises:
-        UsageError: a value is out of range.
+        UsageError: they are of another kind, or a value is out of range.
     """
-    return build(type(settings), asdict(settings))
+    if settings is None:
+        return kind()
+    if not isinstance(settings, kind):
+        raise UsageError(f"expected {kind.__name__}, found {type(settings).__name__}: {settings!r}")
+    return build(kind, asdict(settings))
 
 
 def load_toml(path: Path) -> dict[str, Any]:

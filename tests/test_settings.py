@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -14,6 +15,7 @@ from fer_batch.errors import UsageError
 from fer_batch.settings import (
     AnnotateSettings,
     AugmentSettings,
+    FilterSettings,
     TrainSettings,
     build,
     dump_toml,
@@ -98,7 +100,14 @@ def test_every_problem_is_named_at_once() -> None:
 
 def test_settings_made_in_python_are_checked_too() -> None:
     with pytest.raises(UsageError, match="dropout"):
-        validated(TrainSettings(dropout=2.0))
+        validated(TrainSettings, TrainSettings(dropout=2.0))
+    assert validated(TrainSettings, None) == TrainSettings()
+
+
+@pytest.mark.parametrize("settings", [{"epochs": 3}, FilterSettings(), TrainSettings])
+def test_settings_of_another_kind_are_refused(settings: Any) -> None:
+    with pytest.raises(UsageError, match="expected TrainSettings, found"):
+        validated(TrainSettings, settings)
 
 
 def test_files_that_are_no_settings(tmp_path: Path) -> None:

@@ -170,7 +170,7 @@ def annotate(
         ModelError: a network cannot be used.
         OutputError: the results cannot be written; what was finished stays.
     """
-    settings, todo, models = validated(settings or AnnotateSettings()), todo or Todo(), models or Models()
+    settings, todo, models = validated(AnnotateSettings, settings), todo or Todo(), models or Models()
     if todo.workers < 1:
         raise UsageError(f"workers is {todo.workers}, must be at least 1")
     out = Path(out)

@@ -91,7 +91,7 @@ class PrepareResult:
 def prepare(
     source: Path | str,
     out: Path | str,
-    settings: PrepareSettings = PrepareSettings(),  # noqa: B008 - frozen
+    settings: PrepareSettings | None = None,
     *,
     ferplus: Path | str | None = None,
     overwrite: bool = False,
@@ -126,7 +126,7 @@ def prepare(
         OutputError: the folder cannot be written.
     """
     source, out, ferplus = Path(source), Path(out), None if ferplus is None else Path(ferplus)
-    settings = validated(settings)
+    settings = validated(PrepareSettings, settings)
     opened = _open_source(source)
     _check_arguments(source, out, opened, ferplus)
     recipe = _recipe(source, opened, settings, ferplus)
@@ -153,6 +153,8 @@ def _open_source(path: Path) -> Source:
         raise InputError(f"{path} does not exist")
     if path.is_dir() and has_class_folders(path):
         return FolderSource(path, tuple(find_pictures(path)))
+    if (path / MANIFEST).is_file() and (path / "images").is_dir():
+        raise DatasetFormatError(f"{path} is a data set folder already: name what it was made from")
     files = find_csv_files(path)
     if files:
         return choose_files(path, files)

@@ -144,7 +144,7 @@ class _Findings:
 def filter_dataset(
     dataset: Path | str,
     out: Path | str | None = None,
-    settings: FilterSettings = FilterSettings(),  # noqa: B008 - frozen
+    settings: FilterSettings | None = None,
     *,
     show: Mapping[CheckName, Path] | None = None,
     keep: Path | str | None = None,
@@ -184,7 +184,7 @@ def filter_dataset(
         DatasetFormatError: it is no data set.
         OutputError: results cannot be written.
     """
-    settings, show = validated(settings), show or {}
+    settings, show = validated(FilterSettings, settings), show or {}
     source = open_pictures(Path(dataset))
     _require_places(show, source.path, None if out is None else Path(out))
     if not dry_run:

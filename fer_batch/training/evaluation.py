@@ -82,7 +82,7 @@ def evaluate(
         ModelError: the model cannot be used, or has no such head.
         OutputError: the results cannot be written.
     """
-    settings, data, out = validated(settings or EvaluateSettings()), Path(data), Path(out)
+    settings, data, out = validated(EvaluateSettings, settings), Path(data), Path(out)
     if out.is_dir() and any(out.iterdir()) and not (out / "metrics.json").is_file():
         # A training run, say, whose confusion matrix stays its own.
         raise UsageError(f"{out} is not empty and holds no evaluation: choose another folder to write to")

@@ -282,7 +282,7 @@ def _checked(
     Raises:
         UsageError: they do not, or cannot.
     """
-    settings, runtime = validated(settings or TrainSettings()), validated(runtime or TrainRuntime())
+    settings, runtime = validated(TrainSettings, settings), validated(TrainRuntime, runtime)
     if settings.early_share and settings.arch in FIXED_SIZE:
         raise UsageError(
             f"early_share is {settings.early_share}: "

@@ -571,6 +571,12 @@ def test_a_column_that_numbers_the_rows_is_passed_over(lines: list[str], name: s
     assert (total(result), result.rejected) == (len(ROWS), 0)
 
 
+def test_a_data_set_folder_is_none_to_prepare(fer2013: Path, tmp_path: Path) -> None:
+    prepare(fer2013, tmp_path / "data")
+    with pytest.raises(DatasetFormatError, match="is a data set folder already"):
+        prepare(tmp_path / "data", tmp_path / "again")
+
+
 def test_header_alone_is_an_error(tmp_path: Path) -> None:
     source = made.write_lines(tmp_path / "fer2013.csv", FER2013[:1])
     with pytest.raises(DatasetFormatError, match="it is empty"):
