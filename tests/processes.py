@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 _PATIENCE_S = 120
@@ -17,10 +17,18 @@ def _command(arguments: tuple[object, ...]) -> list[str]:
     return [sys.executable, "-m", "fer_batch", *map(str, arguments)]
 
 
-def run(*arguments: object, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
-    """`fer-batch` with these arguments, to its end."""
+def run(
+    *arguments: object, cwd: Path | None = None, env: Mapping[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    """`fer-batch` with these arguments, to its end; None as its environment is this one's."""
     return subprocess.run(
-        _command(arguments), cwd=cwd, capture_output=True, text=True, timeout=_PATIENCE_S, check=False
+        _command(arguments),
+        cwd=cwd,
+        env=env,
+        capture_output=True,
+        text=True,
+        timeout=_PATIENCE_S,
+        check=False,
     )
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fer_batch.cli.console import JsonOption, QuietOption, VerboseOption, console, summary
+from fer_batch.cli.console import JsonOption, QuietOption, VerboseOption, console, stated_path, summary
 from fer_batch.errors import EXIT_PARTIAL, UsageError
 from fer_batch.settings import AnnotateSettings, BackendName, DeviceName, Head, build, load_toml, merge
 
@@ -17,8 +17,10 @@ if TYPE_CHECKING:
 
 def annotate(
     sources: Annotated[list[str], typer.Argument(help="Videos, pictures, folders of either, or patterns.")],
-    out: Annotated[Path, typer.Option(help="Folder to write to; may lie inside a source.")],
-    config: Annotated[Path | None, typer.Option(help="Settings as TOML.")] = None,
+    out: Annotated[
+        Path, typer.Option(parser=stated_path, help="Folder to write to; may lie inside a source.")
+    ],
+    config: Annotated[Path | None, typer.Option(parser=stated_path, help="Settings as TOML.")] = None,
     model: Annotated[str, typer.Option(help="`default`, a run folder, or an .onnx file.")] = "default",
     detector: Annotated[str, typer.Option(help="`yunet`, or an .onnx file of its layout.")] = "yunet",
     head: Annotated[Head | None, typer.Option(help="Label source to answer for. Default: fer2013.")] = None,
@@ -76,7 +78,10 @@ def annotate(
     backend: Annotated[BackendName, typer.Option(help="ONNX Runtime, or PyTorch.")] = "auto",
     labels: Annotated[
         Path | None,
-        typer.Option(help="CSV of known expressions (source,start_s,end_s,emotion or file,emotion)."),
+        typer.Option(
+            parser=stated_path,
+            help="CSV of known expressions (source,start_s,end_s,emotion or file,emotion).",
+        ),
     ] = None,
     faces_only: Annotated[
         bool | None, typer.Option("--faces-only", help="Every picture, or frame, is one face already.")

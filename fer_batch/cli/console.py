@@ -7,10 +7,12 @@ import logging
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from fer_batch.errors import OutputError
 from fer_batch.progress import Progress, silent
 
 if TYPE_CHECKING:
@@ -19,6 +21,19 @@ if TYPE_CHECKING:
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the closing summary as one JSON object.")]
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar and no summary.")]
 VerboseOption = Annotated[bool, typer.Option("--verbose", "-v", help="Tell every step, and tracebacks.")]
+
+_log = logging.getLogger("fer_batch")
+
+
+def stated_path(text: str) -> Path:
+    """A path as it was typed. Nothing at all is none: an unset variable does not mean the current folder.
+
+    Raises:
+        typer.BadParameter: the text is empty.
+    """
+    if not text:
+        raise typer.BadParameter("the path is empty")
+    return Path(text)
 
 
 @contextmanager
@@ -29,24 +44,46 @@ def console(*, quiet: bool, verbose: bool) -> Iterator[Progress]:
         format="%(levelname)s %(name)s: %(message)s",
         stream=sys.stderr,
     )
-    for noisy in ("PIL", "matplotlib", "torch", "onnxscript", "onnx_ir"):
+    for noisy in ("PIL", "filelock", "matplotlib", "torch", "onnxscript", "onnx_ir"):
         logging.getLogger(noisy).setLevel(logging.ERROR)
-    if quiet or not sys.stderr.isatty():
-        yield silent
-        return
-    bars = _Bars()
+    bars = None if quiet or not sys.stderr.isatty() else _Bars()
     try:
-        yield bars
+        yield _Steps(bars or silent)
     finally:
-        bars.close()
+        if bars is not None:
+            bars.close()
 
 
 def summary(values: Mapping[str, Any], text: str, *, as_json: bool, quiet: bool) -> None:
-    """Print the one closing summary on stdout: `values` as JSON, or `text`."""
+    """Print the one closing summary on stdout: `values` as JSON, or `text`.
+
+    Raises:
+        OutputError: stdout is a file on a full disk.
+    """
     if as_json:
-        typer.echo(json.dumps(values, ensure_ascii=False, default=str))
-    elif not quiet:
+        text = json.dumps(values, ensure_ascii=False, default=str)
+    elif quiet:
+        return
+    try:
         typer.echo(text)
+    except BrokenPipeError:  # whoever read it has seen enough: Typer knows what to do
+        raise
+    except OSError as error:
+        raise OutputError(f"cannot write the summary to standard output: {error.strerror}") from error
+
+
+class _Steps:
+    """A progress callback that logs each new piece of work, for --verbose, and hands all on to another."""
+
+    def __init__(self, shown: Progress) -> None:
+        self._shown = shown
+        self._what = ""
+
+    def __call__(self, what: str, done: int, total: int | None, /) -> None:
+        self._shown(what, done, total)
+        if what != self._what:
+            self._what = what
+            _log.info("%s", what)
 
 
 class _Bars:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from fer_batch.cli.console import JsonOption, QuietOption, VerboseOption, console, summary
+from fer_batch.cli.console import JsonOption, QuietOption, VerboseOption, console, stated_path, summary
 from fer_batch.errors import EXIT_PARTIAL
 from fer_batch.settings import EvaluateSettings, Head, build, merge
 
@@ -17,8 +17,12 @@ if TYPE_CHECKING:
 
 def evaluate(
     model: Annotated[str, typer.Argument(help="`default`, a run folder, or an .onnx file.")],
-    data: Annotated[Path, typer.Argument(help="Data set folder, or a folder of class folders.")],
-    out: Annotated[Path, typer.Argument(help="Folder to write metrics, predictions and matrices to.")],
+    data: Annotated[
+        Path, typer.Argument(parser=stated_path, help="Data set folder, or a folder of class folders.")
+    ],
+    out: Annotated[
+        Path, typer.Argument(parser=stated_path, help="Folder to write metrics, predictions and matrices to.")
+    ],
     split: Annotated[
         Literal["train", "val", "test"] | None,
         typer.Option(help="Split to measure on, where the data has splits. Default: val."),

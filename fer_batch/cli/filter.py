@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, cast, get_args
 
 import typer
 
-from fer_batch.cli.console import JsonOption, QuietOption, VerboseOption, console, summary
+from fer_batch.cli.console import JsonOption, QuietOption, VerboseOption, console, stated_path, summary
 from fer_batch.errors import UsageError
 from fer_batch.settings import CheckName, FilterSettings, build, load_toml, merge
 
@@ -19,10 +19,15 @@ _CHECKS: tuple[str, ...] = get_args(CheckName)
 
 def filter_command(
     dataset: Annotated[
-        Path, typer.Argument(help="Data set folder that `prepare` wrote, or a folder of class folders.")
+        Path,
+        typer.Argument(
+            parser=stated_path, help="Data set folder that `prepare` wrote, or a folder of class folders."
+        ),
     ],
-    out: Annotated[Path | None, typer.Option(help="Clean data set to write, of the same kind.")] = None,
-    config: Annotated[Path | None, typer.Option(help="Settings as TOML.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(parser=stated_path, help="Clean data set to write, of the same kind.")
+    ] = None,
+    config: Annotated[Path | None, typer.Option(parser=stated_path, help="Settings as TOML.")] = None,
     drop: Annotated[
         str | None,
         typer.Option(
@@ -39,13 +44,15 @@ def filter_command(
     show: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="CHECK=FILE", help="Contact sheet (PNG, JPEG, WebP) of a check; one for each check."
+            metavar="CHECK=FILE",
+            help="Contact sheet (PNG, JPEG, WebP) of a check, in place of what is there; one for each.",
         ),
     ] = None,
     keep: Annotated[
         Path | None,
         typer.Option(
-            help="Ids that are kept whatever the checks say, unless unreadable: text, or CSV with `id`."
+            parser=stated_path,
+            help="Ids that are kept whatever the checks say, unless unreadable: text, or CSV with `id`.",
         ),
     ] = None,
     labels: Annotated[
@@ -56,7 +63,10 @@ def filter_command(
         ),
     ] = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Measure, and tell what would be dropped; write no data set.")
+        bool,
+        typer.Option(
+            "--dry-run", help="Measure, draw --show, and tell what would be dropped; write no data set."
+        ),
     ] = False,
     overwrite: Annotated[
         bool,

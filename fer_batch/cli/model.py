@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 import typer
 
-from fer_batch.cli.console import JsonOption, summary
+from fer_batch.cli.console import JsonOption, stated_path, summary
 from fer_batch.settings import ArchitectureName
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ ARCHITECTURES = get_args(ArchitectureName)
 ModelArgument = Annotated[
     str, typer.Argument(metavar="MODEL", help="`default`, a run folder, or an .onnx file.")
 ]
-OutArgument = Annotated[Path, typer.Argument(metavar="OUT.onnx", help="File to write.")]
+OutArgument = Annotated[Path, typer.Argument(metavar="OUT.onnx", parser=stated_path, help="File to write.")]
 OverwriteOption = Annotated[bool, typer.Option("--overwrite", help="Replace OUT.onnx if it is there.")]
 
 
@@ -95,7 +95,10 @@ def export(
 @app.command()
 def quantize(
     model: Annotated[str, typer.Argument(metavar="MODEL", help="A run folder, or an .onnx file in float32.")],
-    dataset: Annotated[Path, typer.Argument(metavar="DATASET", help="The data set it was trained on.")],
+    dataset: Annotated[
+        Path,
+        typer.Argument(metavar="DATASET", parser=stated_path, help="The data set it was trained on."),
+    ],
     out: OutArgument,
     overwrite: OverwriteOption = False,
     as_json: JsonOption = False,

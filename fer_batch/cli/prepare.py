@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from fer_batch.cli.console import JsonOption, QuietOption, VerboseOption, console, summary
+from fer_batch.cli.console import JsonOption, QuietOption, VerboseOption, console, stated_path, summary
 from fer_batch.emotions import LABELS
 from fer_batch.errors import EXIT_PARTIAL
 from fer_batch.settings import PrepareSettings, build, merge
@@ -21,13 +21,15 @@ def prepare(
     source: Annotated[
         Path,
         typer.Argument(
+            parser=stated_path,
             help="fer2013.csv, icml_face_data.csv, train.csv or test.csv; a zip, tar.gz or gz of them; "
-            "a folder with them; or a folder of class folders."
+            "a folder with them; or a folder of class folders.",
         ),
     ],
-    out: Annotated[Path, typer.Argument(help="Dataset folder to write.")],
+    out: Annotated[Path, typer.Argument(parser=stated_path, help="Dataset folder to write.")],
     ferplus: Annotated[
-        Path | None, typer.Option(help="FER+ votes, fer2013new.csv: joined to the rows one by one.")
+        Path | None,
+        typer.Option(parser=stated_path, help="FER+ votes, fer2013new.csv: joined to the rows one by one."),
     ] = None,
     splits: Annotated[
         Literal["three", "two"] | None,

@@ -7,13 +7,18 @@ from typing import Annotated, Literal
 
 import typer
 
-from fer_batch.cli.console import JsonOption, QuietOption, VerboseOption, console, summary
+from fer_batch.cli.console import JsonOption, QuietOption, VerboseOption, console, stated_path, summary
 from fer_batch.settings import ArchitectureName, DeviceName, TrainRuntime, TrainSettings, build, merge
 
 
 def train(
-    dataset: Annotated[Path, typer.Argument(help="Data set folder that `prepare` wrote.")],
-    run: Annotated[Path, typer.Argument(help="Folder to write: history, curves, checkpoint, model.onnx.")],
+    dataset: Annotated[
+        Path, typer.Argument(parser=stated_path, help="Data set folder that `prepare` wrote.")
+    ],
+    run: Annotated[
+        Path,
+        typer.Argument(parser=stated_path, help="Folder to write: history, curves, checkpoint, model.onnx."),
+    ],
     config: Annotated[
         str | None,
         typer.Option(
@@ -24,7 +29,10 @@ def train(
     epochs: Annotated[int | None, typer.Option(help="How often every picture is shown.")] = None,
     batch_size: Annotated[int | None, typer.Option(help="Pictures in one step.")] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of everything random.")] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on after the last finished epoch.")] = False,
+    resume: Annotated[
+        bool,
+        typer.Option("--resume", help="Go on after the last finished epoch, or begin where there is none."),
+    ] = False,
     device: Annotated[
         DeviceName, typer.Option(help="Where to train; auto takes CUDA if it is there.")
     ] = "auto",

@@ -80,13 +80,47 @@ def test_version_is_the_packages() -> None:
     assert run("--version").stdout.strip() == fer_batch.__version__ == project["version"]
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["annotate", "clip.mp4", "--out", ""],
+        ["annotate", "clip.mp4", "--out", "out", "--config", ""],
+        ["prepare", "", "data"],
+        ["train", "data", ""],
+        ["evaluate", "default", "data", ""],
+        ["filter", ""],
+        ["model", "export", "default", ""],
+    ],
+)
+def test_no_path_is_not_the_current_folder(arguments: list[str], tmp_path: Path) -> None:
+    done = run(*arguments, cwd=tmp_path)
+    assert done.returncode == 2
+    assert "the path is empty" in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="only Linux has a disk that is always full")
+def test_a_summary_that_cannot_be_written_is_one_line() -> None:
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "fer_batch", "model", "list"],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    assert done.returncode == 1
+    assert done.stderr == "fer-batch: cannot write the summary to standard output: No space left on device\n"
+
+
 def test_no_command_and_an_unknown_one() -> None:
     assert run().returncode == 2
     assert run("annotat").returncode == 2
 
 
 def test_the_api_is_one_function_a_command() -> None:
-    for name in ("prepare", "train", "evaluate", "annotate"):
+    for name in ("prepare", "filter_dataset", "train", "evaluate", "annotate"):
         assert callable(getattr(fer_batch, name))
+        assert name in dir(fer_batch)
     with pytest.raises(AttributeError, match="no attribute 'report'"):
         fer_batch.report  # noqa: B018 - that is the test

@@ -31,6 +31,11 @@ def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return made.write_lines(tmp_path_factory.mktemp("large") / "fer2013.csv", [lines[0], *lines[1:] * 40])
 
 
+def test_verbose_tells_the_steps_and_nothing_of_libraries(fer2013: Path, tmp_path: Path) -> None:
+    done = run(fer2013, tmp_path / "out", "--verbose")
+    assert (done.returncode, done.stderr) == (0, "INFO fer_batch: reading MB\n")
+
+
 def test_summary_shows_the_class_table_beside_the_published_one(fer2013: Path, tmp_path: Path) -> None:
     done = run(fer2013, tmp_path / "out")
     assert (done.returncode, done.stderr) == (0, "")
