@@ -313,7 +313,7 @@ class PrivacySettings(Settings):
     """Rectangles x, y, width, height, in pixels of the upright frame, that are blackened before anything
     else looks at it."""
     blur: bool = False
-    """Make faces in the overlay unrecognisable, between their detections too."""
+    """Make faces in the overlay unrecognisable, between their detections too; implies `overlay`."""
     purpose: str = ""
     """Why the footage is read: kept in the manifest."""
 
@@ -333,6 +333,11 @@ class AnnotateSettings(Settings):
     smoothing: SmoothingSettings = field(default_factory=SmoothingSettings)
     quality: QualitySettings = field(default_factory=QualitySettings)
     privacy: PrivacySettings = field(default_factory=PrivacySettings)
+
+    def __post_init__(self) -> None:
+        """Have faces that are to be blurred shown: without an overlay there is nothing to blur."""
+        if self.privacy.blur:
+            object.__setattr__(self, "overlay", True)
 
 
 @lru_cache

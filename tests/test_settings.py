@@ -16,6 +16,7 @@ from fer_batch.settings import (
     AnnotateSettings,
     AugmentSettings,
     FilterSettings,
+    PrivacySettings,
     TrainSettings,
     build,
     dump_toml,
@@ -124,6 +125,12 @@ def test_files_that_are_no_settings(tmp_path: Path) -> None:
 def test_an_end_before_the_start_cannot_be() -> None:
     with pytest.raises(UsageError, match=r"before sampling\.start_s"):
         build(AnnotateSettings, {"sampling": {"start_s": 5, "end_s": 3}})
+
+
+def test_what_is_blurred_is_shown() -> None:
+    assert build(AnnotateSettings, {"privacy": {"blur": True}}).overlay
+    assert validated(AnnotateSettings(privacy=PrivacySettings(blur=True))).overlay
+    assert not build(AnnotateSettings, {}).overlay
 
 
 def test_endless_numbers_cannot_be() -> None:

@@ -54,7 +54,7 @@ def encode(
     are what a player does. `pixel_aspect` is the width of a pixel over its height.
     """
     # AVI knows only steady rates; the other containers take any time.
-    clock = Fraction(1, fps) if times is None else Fraction(1, 90_000)
+    clock = Fraction(1, fps) if times is None or path.suffix == ".avi" else Fraction(1, 90_000)
     with av.open(str(path), "w", options=dict(muxing or {})) as container:
         stream = container.add_stream(codec, rate=fps, options=dict(options or {}))
         stream.height, stream.width = images[0].shape[:2]

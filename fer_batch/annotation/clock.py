@@ -45,7 +45,9 @@ class Clock:
         self._may_be_set = may_be_joined(container)
         self._base = time_base(stream)
         self._start_s = self._seconds(stream.start_time or 0)
-        self._step_s = float(1 / (stream.average_rate or stream.guessed_rate or Fraction(25)))
+        self._step_s = float(step(stream))
+        self.late_s = 0.0
+        """How much later than the stream says its first frame is shown, where frames have no such times."""
         self._last_s = -math.inf
         self._pts: float | None = -math.inf
         """Of the last frame; None once a frame had none, or they did not grow."""
@@ -55,7 +57,9 @@ class Clock:
         following = max(self._last_s + self._step_s, 0.0)
         ticks = picture.dts if picture.pts is None else picture.pts
         if picture.pts is None and ticks is not None and self._last_s == -math.inf:
-            self._start_s = self._seconds(ticks)  # a file without presentation times: all are late alike
+            # A file without presentation times: all are late alike.
+            stated_s, self._start_s = self._start_s, self._seconds(ticks)
+            self.late_s = self._start_s - stated_s
         time_s = following if ticks is None else self._seconds(ticks) - self._start_s
         pts = picture.pts
         late = self._first_is_late and self._last_s == -math.inf
@@ -94,6 +98,11 @@ def time_base(stream: av.VideoStream) -> Fraction:
     return stream.time_base or Fraction(1, av.time_base)
 
 
+def step(stream: av.VideoStream) -> Fraction:
+    """Seconds from a frame to the next, about."""
+    return 1 / (stream.average_rate or stream.guessed_rate or Fraction(25))
+
+
 class Extent:
     """How far a file goes, against what it states."""
 
@@ -112,11 +121,15 @@ class Extent:
             start_s = (self._container.start_time or 0) / av.time_base
             self._packets_s = max(self._packets_s, end_s, end_s - start_s)
 
-    def missing(self) -> str | None:
-        """What a file that was read to its end lacks of what it states; None where it is whole."""
+    def missing(self, late_s: float) -> str | None:
+        """What a file that was read to its end lacks of what it states; None where it is whole.
+
+        Args:
+            late_s: how much later than the stream says its first frame is shown.
+        """
         if may_be_joined(self._container):
             return None
-        end, tolerance = self.frames_s, _STATED_BY_STREAM_S
+        end, tolerance = self.frames_s + late_s, _STATED_BY_STREAM_S
         if self._container.format.name == "avi" and self._stream.average_rate:
             # FFmpeg makes its duration fit what is there; the number of frames is the header's.
             stated = float(self._stream.frames / self._stream.average_rate)

@@ -285,7 +285,7 @@ def _decode(path: Path, report: DecodeReport, near_s: float | None = None) -> Ge
                     extent.frames_s = max(extent.frames_s, times.end_s)
                     report.damaged += picture.is_corrupt
                     yield _Decoded(picture, stream.sample_aspect_ratio, times)
-        report.stopped = report.stopped or extent.missing()
+        report.stopped = report.stopped or extent.missing(clock.late_s)
 
 
 def _packets(

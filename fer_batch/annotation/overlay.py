@@ -5,6 +5,7 @@ They are drawn after the tables: the source is decoded again beside them, frame 
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import dataclass
@@ -30,14 +31,16 @@ from fer_batch.annotation.frames import Frame
 from fer_batch.annotation.sound import add_sound
 from fer_batch.annotation.sources import Source
 from fer_batch.emotions import LABELS, Emotion
-from fer_batch.errors import EncodeError, OutputError
+from fer_batch.errors import EncodeError, InputError, OutputError
 from fer_batch.settings import AnnotateSettings, SamplingSettings
-from fer_batch.storage import SMOOTHED, writing
+from fer_batch.storage import SMOOTHED, readable, writing
 from fer_batch.threads import ahead
 
 _ROWS_READ = 1024
 _CLOCK = Fraction(1, 90_000)
 """Finer than any camera: presentation times are kept to 11 microseconds."""
+_ALONE_S = Fraction(1, 25)
+"""How long a frame is shown that has none beside it."""
 _ENCODER = "libx264"
 _OPTIONS = {"crf": "23", "preset": "veryfast", "bf": "0"}
 """No B-frames: MP4 sums lengths up in order of decoding, and a video of uneven rate would end early."""
@@ -50,25 +53,61 @@ _NAME_LENGTH = 60
 
 
 def draw_overlay(
-    source: Source, folder: Path, settings: AnnotateSettings, told: Callable[[int], None]
+    source: Source,
+    identity: Mapping[str, object],
+    folder: Path,
+    settings: AnnotateSettings,
+    told: Callable[[int], None],
 ) -> None:
     """Draw a source and its finished tables: a video into `overlay.mp4`, pictures into `overlay/`.
 
     The video is upright, in H.264, with its source's sound and presentation times, counted from
     `sampling.start_s`. A frame that the tables do not know is not shown, since nobody looked for faces
-    in it. Memory does not grow with the source's length.
+    in it. Memory does not grow with the source's length. Nothing is left of an overlay that goes wrong,
+    or went wrong before.
 
     Args:
         source: what was annotated.
+        identity: of the source, as it was before it was read.
         folder: with `frames.parquet` and `faces.parquet`; the overlay is written beside them.
         settings: that the tables were made with.
         told: called with the number of frames drawn, after each.
 
     Raises:
-        InputError: the source cannot be opened or decoded any more.
-        EncodeError: a video cannot hold its pictures: too large, or hours apart. Nothing of it is left.
+        InputError: the source cannot be opened or decoded any more, or is not what was read.
+        EncodeError: a video cannot hold its pictures: too large, or hours apart.
         OutputError: the overlay cannot be written.
     """
+    _clear(folder)
+    try:
+        _check_unchanged(source, identity)
+        _draw(source, folder, settings, told)
+        _check_unchanged(source, identity)
+    except (EncodeError, InputError):
+        _clear(folder)
+        raise
+
+
+def _clear(folder: Path) -> None:
+    """Remove all that may have been drawn, by a run that was stopped too."""
+    with writing(folder / "overlay"):
+        for name in ("overlay.mp4", "overlay.silent.mp4"):
+            (folder / name).unlink(missing_ok=True)
+        if (folder / "overlay").exists():
+            shutil.rmtree(folder / "overlay")
+
+
+def _check_unchanged(source: Source, identity: Mapping[str, object]) -> None:
+    """Nothing, where a source still is what was read: faces are known of no other pictures.
+
+    Raises:
+        InputError: it is not.
+    """
+    if source.identity() != identity:
+        raise InputError(f"{readable(source.path)} changed while it was read: no overlay is drawn; run again")
+
+
+def _draw(source: Source, folder: Path, settings: AnnotateSettings, told: Callable[[int], None]) -> None:
     with (
         pq.ParquetFile(folder / "frames.parquet") as frames_table,
         pq.ParquetFile(folder / "faces.parquet") as faces_table,
@@ -90,26 +129,38 @@ class _Row:
     """What the tables say of a frame."""
 
     frame: int
+    file: str | None
     time_s: float | None
+    corrupt: bool
     faces: tuple[DrawnFace, ...]
     seen: tuple[bool, ...]
     """Of each face, whether it was found there: where nobody searched, it is only expected."""
+
+    def is_of(self, frame: Frame) -> bool:
+        """Whether the frame is the one that was read, and not another in its place."""
+        return (self.file, self.time_s, self.corrupt) == (frame.file, frame.time_s, frame.corrupt)
 
 
 def _rows(frames: pq.ParquetFile, faces: pq.ParquetFile) -> Iterator[_Row]:
     """Every row of `frames` with its faces, a few in memory at a time."""
     place = ("frame", "track", "x", "y", "width", "height")
     wanted = (*place, "detection_score", "emotion", *LABELS, "smoothed_emotion", *SMOOTHED)
-    there = set(faces.schema_arrow.names)
-    by_frame = groupby(_read(faces, [name for name in wanted if name in there]), key=itemgetter("frame"))
+    by_frame = groupby(_read(faces, wanted), key=itemgetter("frame"))
     following = next(by_frame, None)
-    for row in _read(frames, ["frame", "time_s"]):
+    for row in _read(frames, ("frame", "file", "time_s", "status")):
         found: list[dict[str, Any]] = []
         if following is not None and following[0] == row["frame"]:
             found = list(following[1])
             following = next(by_frame, None)
         seen = tuple(face["detection_score"] is not None for face in found)
-        yield _Row(row["frame"], row["time_s"], tuple(map(_drawn_face, found)), seen)
+        yield _Row(
+            frame=row["frame"],
+            file=row.get("file"),
+            time_s=row["time_s"],
+            corrupt=row["status"] != "ok",
+            faces=tuple(map(_drawn_face, found)),
+            seen=seen,
+        )
 
 
 def _drawn_face(row: Mapping[str, Any]) -> DrawnFace:
@@ -124,8 +175,10 @@ def _drawn_face(row: Mapping[str, Any]) -> DrawnFace:
     )
 
 
-def _read(table: pq.ParquetFile, columns: list[str]) -> Iterator[dict[str, Any]]:
-    for batch in table.iter_batches(_ROWS_READ, columns=columns):
+def _read(table: pq.ParquetFile, columns: Sequence[str]) -> Iterator[dict[str, Any]]:
+    """The rows of a table, with those of the columns that it has."""
+    there = set(table.schema_arrow.names)
+    for batch in table.iter_batches(_ROWS_READ, columns=[name for name in columns if name in there]):
         yield from batch.to_pylist()
 
 
@@ -155,7 +208,7 @@ def _with_heads(
 def _beside(
     frames: Iterable[Frame], rows: Iterable[tuple[_Row, list[Box]]]
 ) -> Iterator[tuple[Frame, tuple[_Row, list[Box]]]]:
-    """Frames and rows of the same number; what has no counterpart is left out."""
+    """Frames and the rows of them; what has no counterpart is left out."""
     remaining = iter(frames)
     frame = next(remaining, None)
     for row in rows:
@@ -163,7 +216,7 @@ def _beside(
             frame = next(remaining, None)
         if frame is None:
             return
-        if frame.index == row[0].frame:
+        if frame.index == row[0].frame and row[0].is_of(frame):
             yield frame, row
 
 
@@ -192,7 +245,7 @@ def _canvas(source: Source, folder: Path, sampling: SamplingSettings) -> Abstrac
 @contextmanager
 def _pictures(folder: Path) -> Iterator[_Pictures]:
     with writing(folder):
-        folder.mkdir(exist_ok=True)  # a run that was stopped may have left it
+        folder.mkdir()
     yield _Pictures(folder)
 
 
@@ -222,8 +275,6 @@ def _video(path: Path, source: Source, sampling: SamplingSettings) -> Iterator[_
     except OSError as error:
         raise OutputError(f"cannot write {path}: {error.strerror or error}") from error
     except FFmpegError as error:
-        silent.unlink(missing_ok=True)
-        path.unlink(missing_ok=True)
         raise EncodeError(f"the overlay cannot be encoded: {error.strerror}") from error
 
 
@@ -249,7 +300,8 @@ class _Video:
         # Two frames at one time cannot be encoded: the later one moves by one tick.
         time = max(self._last + 1, round(((frame.time_s or 0.0) - self._start_s) / _CLOCK))
         # Only the last frame's duration counts, which nobody states: it is that of the one before.
-        picture.pts, picture.time_base, picture.duration = time, _CLOCK, time - self._last
+        duration = time - self._last if self._last >= 0 else round(_ALONE_S / _CLOCK)
+        picture.pts, picture.time_base, picture.duration = time, _CLOCK, duration
         self._last = time
         self._container.mux(self._stream.encode(picture))
 

@@ -72,6 +72,7 @@ def run_stages(
         InputError: the source cannot be opened, or not one frame of it decoded.
         OutputError: the results cannot be written.
     """
+    identity = source.identity()
     cv2.setNumThreads(1)  # the pool keeps the cores busy; OpenCV's own threads would only contend
     parts = Parts(folder / "parts")
     if not parts.finished:
@@ -80,7 +81,7 @@ def run_stages(
     problems = parts.report.problems
     if settings.overlay:
         try:
-            draw_overlay(source, folder, settings, lambda frames: told("overlay", frames))
+            draw_overlay(source, identity, folder, settings, lambda frames: told("overlay", frames))
         except (EncodeError, InputError) as error:  # what was read of the source is safe
             problems.append(str(error))
     return totals, problems

@@ -18,6 +18,7 @@ _WRITTEN = frozenset(
         "manifest.json",
         "overlay",
         "overlay.mp4",
+        "overlay.silent.mp4",
     }
 )
 """What may lie in a folder of results. It goes when the source is done again."""

@@ -15,9 +15,10 @@ from typing import TypeAlias, cast
 import av
 from av.audio.resampler import AudioResampler
 from av.container import InputContainer, OutputContainer
+from av.container.core import Flags as ContainerFlags
 from av.error import FFmpegError
 
-from fer_batch.annotation.clock import SET_AHEAD_S, SET_BACK_S, may_be_joined, time_base
+from fer_batch.annotation.clock import SET_AHEAD_S, SET_BACK_S, may_be_joined, step, time_base
 from fer_batch.annotation.decode import moving_pictures
 from fer_batch.settings import SamplingSettings
 
@@ -75,7 +76,13 @@ class _Sound:
     """Where the pictures' clock goes on after it was set ahead, by the clock of the file."""
 
     @classmethod
-    def of(cls, container: InputContainer, sampling: SamplingSettings, leaps: Sequence[Fraction]) -> _Sound:
+    def of(
+        cls,
+        container: InputContainer,
+        sampling: SamplingSettings,
+        pictures_s: Fraction,
+        leaps: Sequence[Fraction],
+    ) -> _Sound:
         """The sound that belongs to a file's pictures.
 
         Raises:
@@ -85,7 +92,7 @@ class _Sound:
         stream = cast(av.AudioStream | None, container.streams.best("audio", pictures))
         if pictures is None or stream is None or stream.codec_context is None or not stream.time_base:
             raise ValueError("there is no sound")
-        return cls(container, stream, sampling, (pictures.start_time or 0) * time_base(pictures), leaps)
+        return cls(container, stream, sampling, pictures_s, leaps)
 
     def packets(self) -> Iterator[av.Packet[av.AudioStream]]:
         """The wanted packets, with times since the cut's start, as far as the file can be read."""
@@ -117,6 +124,27 @@ class _Sound:
 
     def _ticks(self, seconds: Fraction) -> int:
         return round(seconds / cast(Fraction, self.stream.time_base))
+
+
+def _pictures_s(path: Path) -> Fraction:
+    """When a file's pictures start, by the clock of the file, in seconds."""
+    start = Fraction(0)
+    with (
+        suppress(FFmpegError, OSError),
+        av.open(str(path.absolute()), metadata_errors="replace") as container,
+    ):
+        container.flags &= ~ContainerFlags.gen_pts.value  # times that are made up are not asked for
+        pictures = moving_pictures(container)
+        if pictures is None:
+            return start
+        start = (pictures.start_time or 0) * time_base(pictures)
+        for held, packet in enumerate(container.demux(pictures)):
+            for picture in packet.decode():
+                if picture.pts is None and picture.dts is not None:
+                    # AVI tells when packets are decoded; so many had to be before the first picture was.
+                    return picture.dts * time_base(pictures) - held * step(pictures)
+                return start
+    return start
 
 
 def _leaps_ahead(path: Path) -> list[Fraction]:
@@ -184,7 +212,7 @@ def _join(
         av.open(str(path.absolute()), "w") as joined,
     ):
         pictures = joined.add_stream_from_template(seen.streams.video[0])
-        sound = take(_Sound.of(heard, sampling, leaps), joined)
+        sound = take(_Sound.of(heard, sampling, _pictures_s(source), leaps), joined)
         first = next(sound, None)
         if first is None:
             raise ValueError("there is no sound in this part")

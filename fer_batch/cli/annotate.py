@@ -103,7 +103,7 @@ def annotate(
 
     over = {
         "head": head,
-        "overlay": overlay or blur,
+        "overlay": overlay,
         "faces_only": faces_only,
         "sampling": {"every": every, "fps": fps, "start_s": start, "end_s": end},
         "detection": {"size": _size(detect_size), "min_face": min_face, "every": detect_every},

@@ -20,7 +20,7 @@ import pytest
 from filelock import FileLock
 from videos import encode, landscape, moving_face, portrait
 
-from fer_batch.annotation import AnnotateResult, Models, Todo, annotate, pipeline
+from fer_batch.annotation import AnnotateResult, Models, Todo, annotate, overlay, pipeline
 from fer_batch.annotation import run as annotation_run
 from fer_batch.emotions import LABELS
 from fer_batch.engine.due import Due
@@ -311,6 +311,52 @@ def test_an_overlay_whose_source_is_gone_by_then_costs_the_overlay_alone(
     (row,) = annotate([video], tmp_path / "out", AnnotateSettings(overlay=True)).rows
     assert (row["status"], row["frames"]) == ("partial", 4)
     assert "No such file" in row["reason"]
+
+
+def test_a_picture_that_comes_while_others_are_read_shows_no_face_of_theirs(tmp_path: Path) -> None:
+    folder, out = tmp_path / "stills", tmp_path / "out"
+    folder.mkdir()
+    cv2.imwrite(str(folder / "1.png"), cv2.cvtColor(portrait(640, 360), cv2.COLOR_RGB2BGR))
+    cv2.imwrite(str(folder / "2.png"), landscape(640, 360))
+    settings = AnnotateSettings(privacy=PrivacySettings(blur=True))
+
+    def come(stage: str, done: int, _: int | None) -> None:
+        if done == 2 and "overlay" not in stage:
+            cv2.imwrite(str(folder / "0.png"), landscape(640, 360))
+
+    (row,) = annotate([folder], out, settings, progress=come).rows
+    assert (row["status"], row["frames"]) == ("partial", 2)
+    assert "changed while it was read" in row["reason"]
+    assert not (out / "stills" / "overlay").exists()
+    (row,) = annotate([folder], out, settings).rows
+    assert (row["status"], row["frames"]) == ("ok", 3)
+    assert len(list((out / "stills" / "overlay").iterdir())) == 3
+
+
+def test_a_run_stopped_while_it_drew_is_in_nobodys_way(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    video, out = encode(tmp_path / "cam.mp4", moving_face(80, 160, 96)), tmp_path / "out"
+
+    def stop(stage: str, done: int, _: int | None) -> None:
+        if "overlay" in stage and done == 80:
+            raise KeyboardInterrupt
+
+    def gone(*_: object) -> None:
+        raise SourceOpenError("cam.mp4 cannot be opened as a video: Input/output error")
+
+    with pytest.raises(KeyboardInterrupt):
+        annotate([video], out, AnnotateSettings(overlay=True), progress=stop)
+    assert (out / "cam.begun" / "overlay.silent.mp4").is_file()
+    with monkeypatch.context() as patched:
+        patched.setattr(overlay, "read_frames", gone)
+        (row,) = annotate([video], out, AnnotateSettings(overlay=True)).rows
+    assert row["status"] == "partial"
+    assert not list((out / "cam").glob("overlay*"))
+    (out / "cam" / "overlay.silent.mp4").write_bytes(b"of a release that left it there")
+    (row,) = annotate([video], out, AnnotateSettings(overlay=True), todo=Todo(retry=True)).rows
+    assert row["status"] == "ok"
+    assert [path.name for path in (out / "cam").glob("overlay*")] == ["overlay.mp4"]
 
 
 def test_columns_are_the_documented_ones(done: AnnotateResult) -> None:

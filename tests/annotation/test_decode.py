@@ -112,6 +112,16 @@ def test_frames_without_times_of_their_own_follow_each_other(tmp_path: Path) -> 
     assert not report.problems
 
 
+def test_pictures_of_an_avi_that_begin_late_are_whole(tmp_path: Path) -> None:
+    times, options = 1 + np.arange(60) / 25, {"g": "12", "bf": "3"}
+    path = encode(tmp_path / "a.avi", moving_face(60), times=list(times), options=options)
+    frames, report = read(path)
+    np.testing.assert_allclose(times_of(frames), times - 1)
+    assert not report.problems
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    assert "of the stated 3.3" in "; ".join(read(path)[1].problems)
+
+
 @pytest.mark.parametrize("starts", [(0, 0), (0, 60), (60, 0)])
 def test_joined_recordings_go_on_where_the_first_one_ends(tmp_path: Path, starts: tuple[int, int]) -> None:
     path = tmp_path / "joined.ts"

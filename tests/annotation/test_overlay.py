@@ -22,7 +22,7 @@ from fer_batch.annotation.overlay import draw_overlay
 from fer_batch.annotation.sound import add_sound
 from fer_batch.annotation.sources import Source
 from fer_batch.emotions import LABELS, Emotion
-from fer_batch.errors import OutputError
+from fer_batch.errors import InputError, OutputError, SourceOpenError
 from fer_batch.inference.detector import YuNet, yunet_file
 from fer_batch.settings import AnnotateSettings, DetectionSettings, PrivacySettings, SamplingSettings
 from fer_batch.storage import (
@@ -74,6 +74,11 @@ class Annotated:
         self.faces = faces or {}
         self.told: list[int] = []
 
+    @property
+    def drawn(self) -> list[str]:
+        """Names of all that there is of overlays."""
+        return sorted(path.name for path in self.folder.glob("overlay*"))
+
     def draw(self, settings: AnnotateSettings | None = None, *, known: slice = slice(None)) -> None:
         """Write the tables of what is read with these settings, `known` of it, and draw."""
         settings = settings or AnnotateSettings()
@@ -95,7 +100,7 @@ class Annotated:
             pq.write_table(
                 pa.Table.from_pylist(content, there), self.folder / f"{name}.parquet", row_group_size=7
             )
-        draw_overlay(self.source, self.folder, settings, self.told.append)
+        draw_overlay(self.source, self.source.identity(), self.folder, settings, self.told.append)
 
     @property
     def video(self) -> Path:
@@ -121,11 +126,13 @@ def film(
     with av.open(str(path), "w") as container:
         video = container.add_stream("libx264", rate=25, options={"g": "10"})
         audio = container.add_stream(codec, rate=rate, layout="stereo", options={"strict": "experimental"})
-        video.width, video.height, video.codec_context.time_base = 320, 180, Fraction(1, 90_000)
+        # AVI knows only steady rates.
+        clock = Fraction(1, 25) if path.suffix == ".avi" else Fraction(1, 90_000)
+        video.width, video.height, video.codec_context.time_base = 320, 180, clock
         packets = []
         for index in range(round(seconds * 25)):
             frame = av.VideoFrame.from_ndarray(landscape(), format="rgb24")
-            frame.pts, frame.time_base = round((pictures_at + index / 25) * 90_000), Fraction(1, 90_000)
+            frame.pts, frame.time_base = round((pictures_at + index / 25) / clock), clock
             packets += video.encode(frame)
         times = np.arange(round(seconds * rate)) / rate + sound_at - pictures_at
         tone = np.where((times >= BEEP[0]) & (times < BEEP[1]), np.sin(2 * np.pi * 600 * times) / 2, 0)
@@ -224,6 +231,15 @@ def test_sound_is_heard_when_it_was(
     np.testing.assert_allclose(times, np.arange(75) / 25, atol=1e-3)
 
 
+@pytest.mark.parametrize("pictures_at", [0.0, 1.0])
+def test_sound_of_an_avi_is_heard_when_it_was(tmp_path: Path, pictures_at: float) -> None:
+    done = Annotated(film(tmp_path / "a.avi", "ac3", pictures_at=pictures_at), tmp_path / "out")
+    done.draw()
+    # It does not say how many frames the encoder held back, which here is up to two.
+    assert heard(done.video)[3:] == pytest.approx(BEEP, abs=0.09)
+    np.testing.assert_allclose(done.shown()[0], np.arange(75) / 25, atol=1e-3)
+
+
 @pytest.mark.parametrize(
     ("name", "codec", "start_s"),
     [("a.mp4", "aac", 0.0), ("a.mkv", "libopus", 0.0), ("a.mkv", "vorbis", 0.0), ("late.ts", "aac", 10.0)],
@@ -294,6 +310,17 @@ def test_a_stopped_run_leaves_nothing_in_the_way(tmp_path: Path) -> None:
     (still.folder / "overlay").mkdir(parents=True)
     still.draw()
     assert (still.folder / "overlay" / "00000-a.png").is_file()
+
+
+@pytest.mark.parametrize("sampling", [SamplingSettings(every=1000), SamplingSettings(start_s=0.5)])
+def test_an_overlay_of_one_frame_can_be_seen(tmp_path: Path, sampling: SamplingSettings) -> None:
+    done = Annotated(
+        encode(tmp_path / "a.mp4", [landscape()] * 4, times=[0, 0.1, 0.2, 0.5]), tmp_path / "out"
+    )
+    done.draw(AnnotateSettings(sampling=sampling))
+    assert done.shown()[0] == [0]
+    with av.open(str(done.video)) as container:
+        assert container.duration / av.time_base == pytest.approx(0.04, abs=0.001)
 
 
 def test_damaged_sound_does_not_lose_the_overlay(tmp_path: Path) -> None:
@@ -449,10 +476,78 @@ def test_frames_that_the_tables_do_not_know_are_not_shown(tmp_path: Path) -> Non
     np.testing.assert_allclose(done.shown()[0], np.arange(2, 7) / 25, atol=1e-3)
 
 
+def pictures(folder: Path, *names: str) -> Path:
+    """A folder with these pictures, each the portrait."""
+    folder.mkdir(exist_ok=True)
+    for name in names:
+        cv2.imwrite(str(folder / name), portrait())
+    return folder
+
+
+@pytest.mark.parametrize("while_drawing", [False, True])
+@pytest.mark.parametrize("change", ["added", "removed", "replaced", "video"])
+def test_of_a_source_that_has_changed_nothing_is_shown(
+    tmp_path: Path, change: str, while_drawing: bool
+) -> None:
+    source = pictures(tmp_path / "stills", "1.png", "2.png", "3.png")
+    if change == "video":
+        source = encode(tmp_path / "a.mp4", [landscape()] * 10)
+    done = Annotated(source, tmp_path / "out")
+    done.draw()
+    assert done.drawn
+    identity = done.source.identity()
+
+    def happen(_: int = 0) -> None:
+        if change == "added":
+            pictures(source, "0.png")
+        elif change == "removed":
+            (source / "2.png").unlink(missing_ok=True)
+        elif change == "replaced":
+            cv2.imwrite(str(source / "2.png"), landscape())
+        else:
+            encode(source, [portrait()] * 10)
+
+    if not while_drawing:
+        happen()
+    told = happen if while_drawing else done.told.append
+    with pytest.raises(InputError, match=rf"{source.name} changed while it was read"):
+        draw_overlay(done.source, identity, done.folder, AnnotateSettings(), told)
+    assert not done.drawn
+
+
+def test_another_picture_in_the_place_of_one_that_is_known_is_not_shown(tmp_path: Path) -> None:
+    source = pictures(tmp_path / "stills", "1.png", "3.png")
+    (source / "2.png").write_bytes(b"not yet a picture")
+    done = Annotated(source, tmp_path / "out")
+    done.draw()
+    pictures(source, "2.png", "2b.png")
+    draw_overlay(done.source, done.source.identity(), done.folder, AnnotateSettings(), done.told.append)
+    assert [path.name for path in (done.folder / "overlay").iterdir()] == ["00000-1.png"]
+
+
+def test_another_frame_in_the_place_of_one_that_is_known_is_not_shown(tmp_path: Path) -> None:
+    path = encode(tmp_path / "a.mp4", [landscape()] * 4, times=[0, 0.1, 0.2, 0.3])
+    done = Annotated(path, tmp_path / "out")
+    done.draw()
+    encode(path, [landscape()] * 4, times=[0, 0.1, 0.25, 0.3])
+    draw_overlay(done.source, done.source.identity(), done.folder, AnnotateSettings(), done.told.append)
+    np.testing.assert_allclose(done.shown()[0], [0, 0.1, 0.3], atol=1e-4)
+
+
+def test_what_a_stopped_run_left_goes_where_the_source_is_gone(tmp_path: Path) -> None:
+    done = Annotated(film(tmp_path / "a.mp4"), tmp_path / "out")
+    done.draw()
+    (done.folder / "overlay.silent.mp4").write_bytes(b"half a video")
+    done.source.path.unlink()
+    with pytest.raises(SourceOpenError):
+        draw_overlay(done.source, done.source.identity(), done.folder, AnnotateSettings(), done.told.append)
+    assert not done.drawn
+
+
 def test_a_source_of_which_nothing_is_known_has_no_overlay(tmp_path: Path) -> None:
     done = Annotated(film(tmp_path / "a.mp4"), tmp_path / "out")
     done.draw(known=slice(0))
-    assert not list(done.folder.glob("overlay*"))
+    assert not done.drawn
 
 
 def test_an_encoder_that_is_not_there_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -464,10 +559,12 @@ def test_an_encoder_that_is_not_there_is_named(tmp_path: Path, monkeypatch: pyte
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs the device that is always full")
 @pytest.mark.parametrize("full", ["overlay.silent.mp4", "overlay.mp4"])
-def test_a_full_disk_is_told_with_the_file(tmp_path: Path, full: str) -> None:
+def test_a_full_disk_is_told_with_the_file(
+    tmp_path: Path, full: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     done = Annotated(film(tmp_path / "a.mp4"), tmp_path / "out")
-    done.folder.mkdir()
-    (done.folder / full).symlink_to("/dev/full")
+    # What lies there earlier goes before anything is drawn.
+    monkeypatch.setattr(overlay, "_clear", lambda folder: (folder / full).symlink_to("/dev/full"))
     with pytest.raises(OutputError, match=r"overlay\.mp4.*No space"):
         done.draw()
 
