@@ -11,7 +11,7 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import lru_cache
@@ -359,7 +359,9 @@ def atomic_folder(path: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def resumable_folder(path: Path, made_from: Any) -> Iterator[Path]:
+def resumable_folder(
+    path: Path, made_from: Any, may_go: Callable[[Path], None] = lambda _: None
+) -> Iterator[Path]:
     """Like `atomic_folder`, for work that can go on where another process was stopped.
 
     Yields the folder `{path}.begun` with what an interrupted process left in it, or empty where that
@@ -368,6 +370,8 @@ def resumable_folder(path: Path, made_from: Any) -> Iterator[Path]:
     Args:
         path: what the folder becomes.
         made_from: all that its content follows from, as JSON gives it back.
+        may_go: raises where an existing `path` must not go. It is told where that lies once it is out of
+            everybody's way, so that nothing more comes into it. Where it raises, all stays as it is.
 
     Raises:
         OutputError: the folder cannot be written, or another process is writing it.
@@ -375,7 +379,7 @@ def resumable_folder(path: Path, made_from: Any) -> Iterator[Path]:
     path = _replaceable(path)
     with _begun_folder(path, made_from) as lock:
         yield _begun(path)
-        _take_place(_begun(path), path, lock)
+        _take_place(_begun(path), path, lock, may_go)
 
 
 @contextmanager
@@ -476,11 +480,18 @@ def _begun(path: Path) -> Path:
     return path.with_name(f"{path.name}.begun")
 
 
-def _take_place(folder: Path, path: Path, lock: FileLock) -> None:
+def _take_place(
+    folder: Path, path: Path, lock: FileLock, may_go: Callable[[Path], None] = lambda _: None
+) -> None:
     replaced = _replaced(path)
     _remove(replaced)
     if path.exists():
         path.rename(replaced)
+        try:
+            may_go(replaced)
+        except BaseException:
+            replaced.rename(path)
+            raise
     _let_move(lock)
     folder.rename(path)
     for mark in (LOCK, _MADE_FROM):

@@ -129,7 +129,7 @@ def test_an_end_before_the_start_cannot_be() -> None:
 
 def test_what_is_blurred_is_shown() -> None:
     assert build(AnnotateSettings, {"privacy": {"blur": True}}).overlay
-    assert validated(AnnotateSettings(privacy=PrivacySettings(blur=True))).overlay
+    assert validated(AnnotateSettings, AnnotateSettings(privacy=PrivacySettings(blur=True))).overlay
     assert not build(AnnotateSettings, {}).overlay
 
 

@@ -93,6 +93,26 @@ def test_killed_while_a_folder_takes_its_place(tmp_path: Path, folder: str, chan
     assert [child.name for child in tmp_path.iterdir()] == ["data"]
 
 
+def test_a_folder_that_must_not_go_stays_and_so_does_what_was_to_take_its_place(tmp_path: Path) -> None:
+    path = tmp_path / "data"
+    with storage.atomic_folder(path) as partial:
+        (partial / "old").write_text("1")
+    asked = []
+
+    def refuse(there: Path) -> None:
+        asked.append((visible(there), path.exists()))
+        raise InputError
+
+    with pytest.raises(InputError), storage.resumable_folder(path, 1, refuse) as begun:
+        (begun / "new").write_text("2")
+    assert asked == [(["old"], False)]  # nobody lays anything into a folder that is not there
+    assert visible(path) == ["old"]
+    assert sorted(child.name for child in tmp_path.iterdir()) == ["data", "data.begun"]
+    with storage.resumable_folder(path, 1) as begun:
+        assert visible(begun) == ["new"]
+    assert visible(path) == ["new"]
+
+
 @pytest.mark.parametrize("folder", [storage.atomic_folder, lambda path: storage.resumable_folder(path, 1)])
 @pytest.mark.parametrize("suffix", ["partial", "begun"])
 def test_what_others_keep_under_a_working_name_is_not_touched(

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from fer_batch.errors import InputError
-from fer_batch.storage import read_json
+from fer_batch.storage import LOCK, read_json
 
 _WRITTEN = frozenset(
     {
@@ -29,6 +30,7 @@ UNFINISHED = frozenset({".begun", ".partial"})
 """How folders end in which work is under way."""
 CONFUSION = "confusion_matrix"
 """The name, less its suffix, of the picture over all sources."""
+CONFUSION_PICTURE = f"{CONFUSION}.png"
 
 
 def manifest_of(folder: Path) -> Path:
@@ -51,14 +53,28 @@ def read_manifest(folder: Path) -> dict[str, Any] | None:
     return manifest if whole else None
 
 
+def is_of(manifest: Mapping[str, Any], source: Mapping[str, Any]) -> bool:
+    """Whether results are of a source, which may have been moved since, by what identifies it."""
+    before = manifest["made_from"]["source"]
+    moved = before.get("bytes") and before.get("listing_sha256") == source["listing_sha256"]
+    return before["path"] == source["path"] or bool(moved)
+
+
+def holds_results(folder: Path) -> bool:
+    """Whether a folder is one of a source's results, finished or not, under whatever results' folder."""
+    return read_manifest(folder) is not None or (folder.suffix in UNFINISHED and (folder / LOCK).is_file())
+
+
 def is_result(path: Path, out: Path) -> bool:
     """Whether a file or folder is the results' folder, or something that `annotate` wrote into it.
+
+    The picture over all sources is known by its name, under whatever results' folder.
 
     Args:
         path: a real path.
         out: the results' folder, a real path, too; it may hold more than results.
     """
-    if path == out or (path.parent == out and path.stem == CONFUSION):
+    if path == out or path.name == CONFUSION_PICTURE:
         return True
     return path.is_relative_to(out) and any(
         folder.suffix in UNFINISHED or read_manifest(folder) is not None

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 import numpy as np
@@ -25,6 +25,7 @@ from fer_batch.annotation.results import (
     CONFUSION,
     UNFINISHED,
     has_tables,
+    is_of,
     manifest_of,
     read_manifest,
     strangers,
@@ -44,7 +45,6 @@ from fer_batch.settings import AnnotateSettings, BackendName, DeviceName, valida
 from fer_batch.storage import (
     SUMMARY_COLUMNS,
     atomic_file,
-    atomic_folder,
     discard_begun,
     file_sha256,
     has_begun,
@@ -152,7 +152,7 @@ def annotate(
     Parquet, `overlay.mp4` if wanted, and `manifest.json`. Sources whose results are there already
     are passed over; one that was stopped on the way goes on behind its last part. A source that cannot
     be read, or not to its end, stops no other, nor does one whose folder cannot be written anew because
-    something else was laid into it.
+    something else was laid into it, or another run gave it to another source meanwhile.
 
     Args:
         sources: videos, pictures, folders of either, or patterns.
@@ -177,24 +177,21 @@ def annotate(
     found = find_sources([sources] if isinstance(sources, str | Path) else sources, out=out)
     known = read_labels(Path(labels)) if labels else Labels()
     jobs = _jobs(found, out, settings, models)
-    due = {
-        job.source.name: judge(manifest_of(job.folder), job.made_from, retry=todo.retry, force=todo.force)
-        for job in jobs
-    }
+    due = {job.source.name: _due(job, todo) for job in jobs}
     to_do = [job for job in jobs if due[job.source.name].to_do]
     if dry_run:
         return AnnotateResult(out, due, [])
-    _do(to_do, todo, progress)
+    done = _do(to_do, todo, progress)
     for job in jobs:
         if not due[job.source.name].to_do:
             _state_purpose(job)
             _forget_other_attempt(job)
-    rows = [_summary_row(job.folder) for job in jobs]
+    rows = [_row(done.get(job.source.name) or _last_summary(job.folder)) for job in jobs]
     _write_summary(out)
     agreement = sum(
         count_agreement(job.source, job.folder, known)
-        for job in jobs
-        if has_tables(job.folder) and _summary_row(job.folder)["status"] != FAILED
+        for job, row in zip(jobs, rows, strict=True)
+        if has_tables(job.folder) and row["status"] != FAILED
     )
     if not isinstance(agreement, np.ndarray) or not agreement.any():
         return AnnotateResult(out, due, rows)
@@ -204,19 +201,26 @@ def annotate(
     return AnnotateResult(out, due, rows, agreement)
 
 
-def _do(jobs: Sequence[_Job], todo: Todo, progress: Progress) -> None:
-    """Do every source."""
+def _due(job: _Job, todo: Todo) -> Due:
+    return judge(manifest_of(job.folder), job.made_from, retry=todo.retry, force=todo.force)
+
+
+def _do(jobs: Sequence[_Job], todo: Todo, progress: Progress) -> dict[str, dict[str, Any]]:
+    """Do every source; by its name, the summary of what came of it."""
     workers = max(1, min(todo.workers, len(jobs)))
     threads = max(1, (os.cpu_count() or 1) // workers)
     here = workers == 1 and not todo.apart
-    outcomes = run_local(_Work(threads, progress if here else None), jobs, workers, apart=todo.apart)
+    outcomes = run_local(_Work(todo, threads, progress if here else None), jobs, workers, apart=todo.apart)
+    done = {}
     with closing(outcomes):
         for number, outcome in enumerate(outcomes, 1):
-            if isinstance(outcome.result, WorkerDied):
-                reason = f"{outcome.result.reason}; with retry it goes on where it was"
-                _record_failure(outcome.item, reason, "")
+            job, summary = outcome.item, outcome.result
+            if isinstance(summary, WorkerDied):
+                summary = _record_failure(job, f"{summary.reason}; with retry it goes on where it was", "")
+            done[job.source.name] = summary
             if not here:
                 progress("sources", number, len(jobs))
+    return done
 
 
 def _jobs(sources: Sequence[Source], out: Path, settings: AnnotateSettings, models: Models) -> list[_Job]:
@@ -261,35 +265,62 @@ def _open_models(
     return Classifier(classifier, head=settings.head, runtime=runtime), found
 
 
+class _MustStayError(FerBatchError):
+    """What lies in a source's folder is not its own, and would go for its new results."""
+
+
+def _may_go(job: _Job, folder: Path) -> None:
+    """Nothing, where what lies in a source's folder may go for its new results.
+
+    Args:
+        job: the source.
+        folder: where that lies now.
+
+    Raises:
+        _MustStayError: some of it was laid there by somebody else, or it has become another source's.
+    """
+    if added := strangers(folder):
+        raise _MustStayError(
+            f"{job.folder} is to be written anew, and holds {', '.join(added)}, which annotate did not "
+            "write and which would go with it: move that, and run again with --retry"
+        )
+    manifest = read_manifest(folder)
+    if manifest is not None and not is_of(manifest, job.made_from["source"]):
+        raise _MustStayError(
+            f"{job.folder} has become the folder of {manifest['made_from']['source']['path']} meanwhile: run "
+            "again, and this source gets another"
+        )
+
+
 @dataclass(frozen=True)
 class _Work:
-    """Do one source, whatever comes of it; picklable where `progress` is None."""
+    """Do one source, whatever comes of it, and tell its summary; picklable where `progress` is None."""
 
+    todo: Todo
     threads: int
     progress: Progress | None
 
-    def __call__(self, job: _Job) -> None:
-        if added := strangers(job.folder):
-            reason = (
-                f"{job.folder} is to be written anew, and holds {', '.join(added)}, which annotate did not "
-                "write and which would go with it: move that, and run again with --retry"
-            )
-            _record_failure(job, reason, "")
-            return
+    def __call__(self, job: _Job) -> dict[str, Any]:
+        if not _due(job, self.todo).to_do:  # any more: another run has done it
+            return _last_summary(job.folder)
         try:
-            self._annotate(job)
+            return self._annotate(job)
         except OutputError:
             raise  # what cannot be written for one source cannot be for the next
+        except _MustStayError as error:
+            return _record_failure(job, str(error), "")  # and what is begun goes on once that is moved
         except FerBatchError as error:
-            _record_failure(job, str(error), "")
+            summary = _record_failure(job, str(error), "")
             # A source of which something was read could be opened: the next start may find it so again.
             if not (isinstance(error, SourceOpenError) and has_begun(job.folder)):
                 discard_begun(job.folder)
+            return summary
         except Exception as error:  # noqa: BLE001 - the one place that isolates a source from the others
             _log.exception("%s", job.source.path)
-            _record_failure(job, f"unexpected {type(error).__name__}: {error}", traceback.format_exc())
+            return _record_failure(job, f"unexpected {type(error).__name__}: {error}", traceback.format_exc())
 
-    def _annotate(self, job: _Job) -> None:
+    def _annotate(self, job: _Job) -> dict[str, Any]:
+        _may_go(job, job.folder)
         started = time.monotonic()
         classifier, detector = _open_models(
             job.classifier, job.detector, job.settings, job.runtime, job.networks
@@ -300,12 +331,16 @@ class _Work:
                 self.progress(f"{job.source.name} {stage}".rstrip(), frames, None)
 
         # The same source read on another device, or by another library, has other last digits.
-        with resumable_folder(job.folder, {**job.made_from, **_made_by(job)}) as folder:
+        key = {**job.made_from, **_made_by(job)}
+        with resumable_folder(job.folder, key, lambda there: _may_go(job, there)) as folder:
             totals, problems = run_stages(
                 job.source, folder, job.settings, detector, classifier, threads=self.threads, told=told
             )
-            _write_manifest(folder, job, _summary(job, totals, problems), time.monotonic() - started)
+            summary = _summary(job, totals, problems)
+            _may_go(job, job.folder)  # asked while there are parts to go on from
+            _write_manifest(folder, job, summary, time.monotonic() - started)
             discard_parts(folder / "parts")
+        return summary
 
 
 def _summary(job: _Job, totals: Totals, problems: list[str]) -> dict[str, Any]:
@@ -328,20 +363,26 @@ def _summary(job: _Job, totals: Totals, problems: list[str]) -> dict[str, Any]:
     }
 
 
-def _record_failure(job: _Job, reason: str, trace: str) -> None:
-    """Write why there are no results. Those of an earlier run stay; their manifest tells of it."""
+def _record_failure(job: _Job, reason: str, trace: str) -> dict[str, Any]:
+    """Write why there are no results, and return the summary that says so.
+
+    Those of an earlier run stay; their manifest tells of it. Nothing is written where the folder has become
+    another's: the next run finds this source as if it had never been done.
+    """
     summary = {"source": job.source.name, "status": FAILED, "reason": reason, "frames": 0, "faces": 0}
+    manifest = read_manifest(job.folder)
+    anothers = strangers(job.folder) if manifest is None else not is_of(manifest, job.made_from["source"])
+    if anothers:
+        return summary
     kept = has_tables(job.folder)
     if kept:
         summary["reason"] = f"{reason} (the results of an earlier run are still in its folder)"
-    if kept and (manifest := read_manifest(job.folder)):
+    if kept and manifest is not None:
         attempt = {"made_from": job.made_from, "summary": summary}
         write_json(manifest_of(job.folder), manifest | {LATER_ATTEMPT: attempt})
-    elif kept or strangers(job.folder):  # its manifest is damaged, or somebody's file lies beside one
-        _write_manifest(job.folder, job, summary, None)
     else:
-        with atomic_folder(job.folder) as partial:
-            _write_manifest(partial, job, summary | ({"traceback": trace} if trace else {}), None)
+        _write_manifest(job.folder, job, summary | ({"traceback": trace} if trace else {}), None)
+    return summary
 
 
 def _write_manifest(folder: Path, job: _Job, summary: dict[str, Any], seconds: float | None) -> None:
@@ -379,9 +420,10 @@ def _forget_other_attempt(job: _Job) -> None:
         write_json(manifest_of(job.folder), {k: v for k, v in manifest.items() if k != LATER_ATTEMPT})
 
 
-def _summary_row(folder: Path) -> dict[str, Any]:
+def _last_summary(folder: Path) -> dict[str, Any]:
+    """What was last said of a folder's source; nothing where there is no manifest of `annotate`'s."""
     manifest = read_manifest(folder)
-    return _row(manifest.get(LATER_ATTEMPT, manifest)["summary"] if manifest else {})
+    return manifest.get(LATER_ATTEMPT, manifest)["summary"] if manifest else {}
 
 
 def _row(summary: dict[str, Any]) -> dict[str, Any]:
@@ -390,12 +432,14 @@ def _row(summary: dict[str, Any]) -> dict[str, Any]:
 
 def _write_summary(out: Path) -> None:
     """A row for every source that has results under `out`, from earlier calls too."""
-    folders = [
-        path.parent
-        for path in sorted(out.rglob("manifest.json"))
-        if not UNFINISHED & {parent.suffix for parent in path.relative_to(out).parents}
-    ]
-    rows = [_summary_row(folder) for folder in folders if read_manifest(folder)]
+    manifests = []
+    # Another run may move or remove folders meanwhile, which ends `rglob`.
+    for folder, inside, files in os.walk(out):
+        inside[:] = [name for name in inside if PurePath(name).suffix not in UNFINISHED]
+        if "manifest.json" in files:
+            manifests.append(manifest_of(Path(folder)))
+    summaries = [_last_summary(manifest.parent) for manifest in sorted(manifests)]
+    rows = [_row(summary) for summary in summaries if summary]
     table = pa.Table.from_pylist(rows, schema(SUMMARY_COLUMNS))
     with atomic_file(out / "summary.csv") as partial:
         pyarrow.csv.write_csv(table, partial, pyarrow.csv.WriteOptions(quoting_style="needed"))

@@ -13,7 +13,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Literal, NoReturn
 
-from fer_batch.annotation.results import is_result, read_manifest, strangers
+from fer_batch.annotation.results import (
+    CONFUSION_PICTURE,
+    holds_results,
+    is_of,
+    is_result,
+    read_manifest,
+    strangers,
+)
 from fer_batch.emotions import Emotion
 from fer_batch.errors import NothingFoundError, SourceOpenError, UsageError
 from fer_batch.storage import PICTURE_SUFFIXES, readable, real_path
@@ -132,9 +139,9 @@ def find_sources(named: Sequence[str | Path], *, out: Path) -> list[Source]:
 
     Args:
         named: paths or patterns, as on the command line.
-        out: the results' folder, which is left out where it lies inside a named one; so are results where
-            a pattern reaches into it. Sources keep the folders that they have there, and take none that is
-            another's.
+        out: the results' folder, which is left out where it lies inside a named one; so are all results,
+            of other calls too, that a folder holds or a pattern reaches. Sources keep the folders that they
+            have there, and take none that is another's.
 
     Raises:
         SourceOpenError: a path does not exist or a pattern matches nothing.
@@ -149,7 +156,7 @@ def find_sources(named: Sequence[str | Path], *, out: Path) -> list[Source]:
     if not found:
         places = ", ".join(readable(name) for name in named)
         raise NothingFoundError(
-            f"no video and no picture in {places}, the results' folder {readable(out)} left out"
+            f"no video and no picture in {places}, results and their folder {readable(out)} left out"
         )
     return _tell_apart(list(found.values()), out)
 
@@ -171,7 +178,7 @@ def _expand(named: Sequence[str | Path], left_out: Path) -> Iterator[Path]:
             raise SourceOpenError(f"{readable(name)} does not exist")
         for match in map(Path, matches):
             fit = match.is_dir() or _kind(match.name)
-            if fit and not is_result(real_path(match), left_out):
+            if fit and not (is_result(real_path(match), left_out) or any(map(holds_results, match.parents))):
                 yield match
 
 
@@ -191,13 +198,13 @@ def _sources_in(root: Path, left_out: Path) -> Iterator[Source]:
     for folder, folders, files in os.walk(root, onerror=unlisted.append, followlinks=True):
         here = Path(folder)
         real = real_path(here)
-        if real in seen or is_result(real, left_out):
+        if real in seen or is_result(real, left_out) or holds_results(here):
             folders.clear()
             continue
         seen.add(real)
         folders[:] = _visible(folders)
         visible = _visible(files)
-        if any(_kind(name) == "image" for name in visible):
+        if any(_kind(name) == "image" and name != CONFUSION_PICTURE for name in visible):
             yield _folder_source(here, root)
         for name in visible:
             if _kind(name) == "video":
@@ -277,9 +284,7 @@ def _may_have(folder: Path, source: Source, *, alone: bool) -> bool:
     manifest = read_manifest(folder)
     if manifest is None:
         return alone and not strangers(folder)
-    before, now = manifest["made_from"]["source"], source.identity()
-    moved = before.get("bytes") and before.get("listing_sha256") == now["listing_sha256"]
-    return before["path"] == now["path"] or bool(alone and moved)
+    return is_of(manifest, source.identity()) if alone else _has(folder, source)
 
 
 def _short_hash(name: str) -> str:

@@ -152,9 +152,10 @@ def annotate(
 def _size(text: str | None) -> str | int | None:
     if text is None or text == "auto":
         return text
-    if not text.isdecimal():
+    size = _whole_number(text)
+    if size is None:
         raise UsageError(f"--detect-size is {text!r}: give `auto` or a number of pixels")
-    return int(text)
+    return size
 
 
 def _rectangles(texts: list[str] | None) -> list[list[int]] | None:
@@ -162,11 +163,18 @@ def _rectangles(texts: list[str] | None) -> list[list[int]] | None:
         return None
     rectangles = []
     for text in texts:
-        parts = text.split(",")
-        if len(parts) != 4 or not all(part.strip().isdecimal() for part in parts):
+        numbers = [number for part in text.split(",") if (number := _whole_number(part)) is not None]
+        if len(numbers) != 4 or text.count(",") != 3:
             raise UsageError(f"--mask is {text!r}: give X,Y,WIDTH,HEIGHT in pixels of the upright frame")
-        rectangles.append([int(part) for part in parts])
+        rectangles.append(numbers)
     return rectangles
+
+
+def _whole_number(text: str) -> int | None:
+    try:
+        return int(text) if text.strip().isdecimal() else None
+    except ValueError:  # more digits than Python reads
+        return None
 
 
 def _text(result: AnnotateResult, *, dry_run: bool) -> str:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import csv
 import os
+import subprocess
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
@@ -15,6 +18,7 @@ from fer_batch.annotation import Todo, annotate
 from fer_batch.annotation.results import has_tables, strangers
 from fer_batch.engine.due import Due
 from fer_batch.errors import OutputError, UsageError
+from fer_batch.progress import Progress
 from fer_batch.settings import AnnotateSettings, PrivacySettings, QualitySettings, SamplingSettings
 from fer_batch.storage import read_json
 
@@ -73,6 +77,106 @@ def test_what_was_laid_beside_a_failure_is_not_lost(tmp_path: Path) -> None:
         (row,) = annotate([video], tmp_path / "out", todo=Todo(retry=True)).rows
         assert "holds notes.txt" in row["reason"]
         assert notes.read_text() == "asked the shop"
+
+
+def once(action: Callable[[], object]) -> Progress:
+    """Do something while the first frame is read."""
+    actions = [action]
+
+    def progress(*_: object) -> None:
+        if actions:
+            actions.pop()()
+
+    return progress
+
+
+def test_what_is_laid_beside_results_while_they_are_made_stays(tmp_path: Path) -> None:
+    video, out, seen = clip(tmp_path / "cam.mp4"), tmp_path / "out", []
+    notes = out / "cam" / "notes.txt"
+
+    def lay() -> None:
+        notes.parent.mkdir(parents=True, exist_ok=True)
+        notes.write_text("seen by Ann")
+
+    # Into a folder that is made meanwhile, and into one of results that are to be replaced.
+    for settings in (AnnotateSettings(), AnnotateSettings(overlay=True)):
+        (row,) = annotate([video], out, settings, progress=once(lay)).rows
+        assert (row["source"], row["status"]) == ("cam", "failed")
+        assert "cam is to be written anew, and holds notes.txt" in row["reason"]
+        assert notes.read_text() == "seen by Ann"
+        notes.rename(tmp_path / "notes.txt")
+        again = Todo(retry=True)
+        (row,) = annotate([video], out, settings, todo=again, progress=lambda *at: seen.append(at)).rows
+        assert (row["source"], row["status"], row["frames"]) == ("cam", "ok", 4)
+    assert {what for what, _, _ in seen} == {"cam overlay"}  # what had been read is not read again
+
+
+def test_what_is_laid_beside_results_at_the_last_moment_stays(tmp_path: Path) -> None:
+    video, notes = clip(tmp_path / "cam.mp4"), tmp_path / "out" / "cam" / "notes.txt"
+    annotate([video], tmp_path / "out")
+    program = (
+        "import sys; from pathlib import Path; from fer_batch.annotation import Todo, annotate\n"
+        "video, out, notes = map(Path, sys.argv[1:])\n"
+        "def lay(event, arguments):\n"
+        "    if event == 'os.rename' and Path(arguments[0]) == notes.parent:\n"
+        "        notes.write_text('seen by Ann')\n"
+        "sys.addaudithook(lay)\n"
+        "print(annotate([video], out, todo=Todo(force=True)).rows[0]['reason'])"
+    )
+    arguments = [sys.executable, "-c", program, str(video), str(tmp_path / "out"), str(notes)]
+    done = subprocess.run(arguments, check=True, capture_output=True, text=True)
+    assert "cam is to be written anew, and holds notes.txt" in done.stdout
+    assert notes.read_text() == "seen by Ann"
+    assert has_tables(notes.parent)
+
+
+def test_no_run_replaces_what_another_has_finished_meanwhile(tmp_path: Path) -> None:
+    monday, tuesday, out = tmp_path / "monday", tmp_path / "tuesday", tmp_path / "out"
+    clip(monday / "a.mp4", 3)
+    clip(monday / "cam.mp4", 4)
+    clip(tuesday / "cam.mp4", 5)
+    done, refused = annotate([monday], out, progress=once(lambda: annotate([tuesday], out))).rows
+    assert (done["source"], done["status"]) == ("a", "ok")
+    assert (refused["source"], refused["status"]) == ("cam", "failed")
+    assert f"cam has become the folder of {tuesday / 'cam.mp4'} meanwhile: run again" in refused["reason"]
+    found = {name: (row["status"], row["frames"]) for name, row in summary(out).items()}
+    assert found == {"a": ("ok", "3"), "cam": ("ok", "5")}
+    again = annotate([monday], out)
+    assert [(row["status"], row["frames"]) for row in again.rows] == [("ok", 3), ("ok", 4)]
+    assert again.rows[1]["source"].startswith("cam-")
+    assert annotate([tuesday], out).due == {"cam": Due.FINISHED}
+
+
+def test_what_another_run_has_done_meanwhile_is_not_done_again(tmp_path: Path) -> None:
+    clip(tmp_path / "in" / "a.mp4", 3)
+    second, out = clip(tmp_path / "in" / "b.mp4", 5), tmp_path / "out"
+    made = []
+
+    def other_run() -> None:
+        annotate([second], out)
+        made.append((out / "b" / "faces.csv").stat().st_ino)
+
+    rows = annotate([tmp_path / "in"], out, progress=once(other_run)).rows
+    assert [(row["source"], row["status"], row["frames"]) for row in rows] == [("a", "ok", 3), ("b", "ok", 5)]
+    assert made == [(out / "b" / "faces.csv").stat().st_ino]
+
+
+def test_folders_that_another_run_moves_while_the_summary_is_written(tmp_path: Path) -> None:
+    video, out = clip(tmp_path / "cam.mp4"), tmp_path / "out"
+    for name in ("gone", "gone.begun", "gone.partial"):
+        (out / name / "parts").mkdir(parents=True)
+    program = (
+        "import sys; from pathlib import Path; from fer_batch.annotation import annotate\n"
+        "def take_away(event, arguments):\n"
+        "    if event == 'os.scandir' and Path(str(arguments[0])).stem == 'gone':\n"
+        "        Path(arguments[0]).rename(sys.argv[3])\n"
+        "sys.addaudithook(take_away)\n"
+        "annotate(sys.argv[1:2], sys.argv[2])"
+    )
+    arguments = [sys.executable, "-c", program, str(video), str(out), str(tmp_path / "away")]
+    subprocess.run(arguments, check=True, capture_output=True)
+    assert summary(out)["cam"]["status"] == "ok"
+    assert sorted(path.name for path in out.iterdir()) == ["cam", "gone.begun", "gone.partial", "summary.csv"]
 
 
 def test_results_outlive_a_run_that_fails(tmp_path: Path) -> None:

@@ -191,7 +191,9 @@ def test_results_inside_a_source_are_not_read_again(tmp_path: Path) -> None:
     touch(tmp_path, "s/a.mp4", "s/out/a/overlay.mp4")
     found = find_sources([tmp_path / "s"], out=tmp_path / "s" / "out")
     assert [source.name for source in found] == ["a"]
-    with pytest.raises(UsageError, match=r"no video and no picture in .*s, the results' folder .*s left out"):
+    with pytest.raises(
+        UsageError, match=r"no video and no picture in .*s, results and their folder .*s left out"
+    ):
         find_sources([tmp_path / "s"], out=tmp_path / "s")
 
 
@@ -209,6 +211,35 @@ def test_no_pattern_reaches_results(tmp_path: Path, pattern: str) -> None:
         tmp_path / "s" / "b" / "c.mp4",
         out / "b" / "own.mp4",  # which annotate did not write
     }
+
+
+@pytest.mark.parametrize(
+    ("named", "footage"),
+    [
+        ("s", {"s/a.mp4", "s/web/b.mp4", "s/before/own/c.mp4", "s/d.begun/e.mp4"}),
+        ("s/**", {"s/a.mp4", "s/web/b.mp4", "s/before/own/c.mp4", "s/d.begun/e.mp4"}),
+        ("s/**/*.*", {"s/a.mp4", "s/web/b.mp4", "s/before/own/c.mp4", "s/d.begun/e.mp4"}),
+        ("s/*/*/*", {"s/before/own/c.mp4"}),
+        ("s/before", {"s/before/own/c.mp4"}),
+    ],
+)
+def test_results_of_another_call_are_no_footage(tmp_path: Path, named: str, footage: set[str]) -> None:
+    touch(tmp_path, "s/a.mp4", "s/web/b.mp4", "s/d.begun/e.mp4")
+    finish(tmp_path, "a")
+    before = (tmp_path / "out").rename(tmp_path / "s" / "before")
+    touch(before, "a/overlay.mp4", "a/overlay/1.png", "f.begun/overlay.mp4", "f.begun/.lock")
+    touch(before, "confusion_matrix.png", "own/c.mp4")
+    (tmp_path / "s" / "web" / "manifest.json").write_text('{"name": "app"}')  # of another program
+    found = find_sources([tmp_path / named], out=tmp_path / "out")
+    assert {source.path.relative_to(tmp_path).as_posix() for source in found} == footage
+
+
+def test_an_overlay_that_is_named_is_footage(tmp_path: Path) -> None:
+    touch(tmp_path, "s/a.mp4")
+    finish(tmp_path, "a")
+    overlay = (tmp_path / "out").rename(tmp_path / "before") / "a" / "overlay.mp4"
+    overlay.touch()
+    assert names(tmp_path, "before/a/overlay.mp4") == ["overlay"]
 
 
 def test_hidden_files_are_passed_over(tmp_path: Path) -> None:
