@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from pathlib import Path
@@ -46,6 +46,7 @@ Told = Callable[[str, int], None]
 
 def run_stages(
     source: Source,
+    identity: Mapping[str, object],
     folder: Path,
     settings: AnnotateSettings,
     detector: Detector | None,
@@ -58,6 +59,7 @@ def run_stages(
 
     Args:
         source: what to read.
+        identity: of the source, as it was when it was found, and when an earlier run began to read it.
         folder: for the tables, the overlay, and, in the folder `parts`, what an earlier run left.
         settings: of `annotate`.
         detector: None where the pictures are faces already.
@@ -72,7 +74,6 @@ def run_stages(
         InputError: the source cannot be opened, or not one frame of it decoded.
         OutputError: the results cannot be written.
     """
-    identity = source.identity()
     cv2.setNumThreads(1)  # the pool keeps the cores busy; OpenCV's own threads would only contend
     parts = Parts(folder / "parts")
     if not parts.finished:

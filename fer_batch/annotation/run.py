@@ -334,7 +334,14 @@ class _Work:
         key = {**job.made_from, **_made_by(job)}
         with resumable_folder(job.folder, key, lambda there: _may_go(job, there)) as folder:
             totals, problems = run_stages(
-                job.source, folder, job.settings, detector, classifier, threads=self.threads, told=told
+                job.source,
+                job.made_from["source"],
+                folder,
+                job.settings,
+                detector,
+                classifier,
+                threads=self.threads,
+                told=told,
             )
             summary = _summary(job, totals, problems)
             _may_go(job, job.folder)  # asked while there are parts to go on from
