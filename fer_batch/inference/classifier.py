@@ -45,7 +45,8 @@ class Classifier:
         model: path of a model file made by fer-batch.
         head: which of its label sources to read.
         batch_size: pictures in one pass; memory grows with it, results do not depend on it beyond
-            the rounding of float32. None is what suits the device.
+            the rounding of float32. Of 8-bit files, a value that lies halfway between two integers may
+            then fall to either. None is what suits the device.
         runtime: backend and device.
 
     Attributes:

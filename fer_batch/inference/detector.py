@@ -99,7 +99,7 @@ class YuNet:
         sizes = [self._seen_size(*picture.size) for picture in pictures]
         found = self._look(pictures, sizes)
         if self._settings.size == "auto":
-            larger = [_at_most(_SECOND_LOOK, *picture.size) for picture in pictures]
+            larger = [_shrunk(_SECOND_LOOK, *picture.size) for picture in pictures]
             again = [i for i, faces in enumerate(found) if not len(faces) and larger[i] > sizes[i]]
             second = self._look([pictures[i] for i in again], [larger[i] for i in again])
             for index, faces in zip(again, second, strict=True):
@@ -128,15 +128,16 @@ class YuNet:
 
     def _seen_size(self, height: int, width: int) -> tuple[int, int]:
         """Height and width at which a picture is first looked at."""
-        size = self._settings.size
+        size, longest = self._settings.size, max(height, width)
         if size == "auto":
-            longest = max(height, width)
             size = max(longest * _FOUND_FROM / self._settings.min_face, _ALWAYS_SEEN)
-        return _at_most(size, height, width)
+        elif size < longest:
+            size -= size % 2  # as sides become even, an odd one could be exceeded
+        return _shrunk(size, height, width)
 
 
-def _at_most(longest: float, height: int, width: int) -> tuple[int, int]:
-    """Height and width shrunk, if need be, until the longer of them is at most so long."""
+def _shrunk(longest: float, height: int, width: int) -> tuple[int, int]:
+    """Height and width, shrunk to even ones, the longer as near to `longest` as can be, if it exceeds it."""
     if longest >= max(height, width):
         return height, width
     scale = longest / max(height, width)
@@ -227,13 +228,16 @@ def resolve_detector(detector: str | Path) -> Path:
     """The file of a named detector, or the path of another file of the same layout.
 
     Raises:
-        ModelError: there is neither.
+        ModelError: there is neither, or it must not be looked at.
     """
     if str(detector) in DETECTORS:
         return DETECTORS[str(detector)]()
     path = Path(detector)
-    if not path.is_file():
-        raise ModelError(
-            f"there is no detector {str(detector)!r}: give {', '.join(DETECTORS)} or an .onnx file"
-        )
+    try:
+        if not path.is_file():
+            raise ModelError(
+                f"there is no detector {str(detector)!r}: give {', '.join(DETECTORS)} or an .onnx file"
+            )
+    except OSError as error:  # a name that is too long, a folder that one may not enter
+        raise ModelError(f"detector {path} cannot be read: {error.strerror}") from error
     return path

@@ -99,7 +99,7 @@ def open_network(model: Path | bytes, runtime: Runtime = ON_CPU) -> Runs:
         runtime: backend and device.
 
     Raises:
-        ModelError: the backend refuses the file.
+        ModelError: the file cannot be read, or the backend refuses it.
     """
     if runtime.backend == "onnx":
         return cast(Runs, _open_session(model))
@@ -117,20 +117,22 @@ def _open_session(model: Path | bytes) -> ort.InferenceSession:
     options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
     options.log_severity_level = _ERRORS_ONLY
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    source = model if isinstance(model, bytes) else str(model)
     try:
         return ort.InferenceSession(
-            source,
+            # A path would have to be UTF-8, and could lead to weights in files beside it.
+            model if isinstance(model, bytes) else model.read_bytes(),
             options,
             providers=["CPUExecutionProvider"],
             disabled_optimizers=_SLOWING_OPTIMISERS,
+            enable_fallback=False,  # it would print to stdout
         )
     except (
+        OSError,
+        UnicodeDecodeError,  # the message repeats a name in the file that is damaged
         refusals.Fail,
         refusals.InvalidArgument,
         refusals.InvalidGraph,
         refusals.InvalidProtobuf,
-        refusals.NoSuchFile,
         refusals.NotImplemented,
     ) as error:
         name = "the model" if isinstance(model, bytes) else str(model)

@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 import onnx
 import torch
-from google.protobuf.message import DecodeError
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor
 from torch.nn import functional
 
 from fer_batch.errors import ModelError
+from fer_batch.model.onnx_file import check_graph, read_graph
 
 Attributes = Mapping[str, Any]
 
@@ -95,7 +95,7 @@ OPERATORS: dict[str, Callable[..., Tensor]] = {
     "Resize": _resize,
     "Sigmoid": lambda _, x: x.sigmoid(),
     "Sub": lambda _, x, y: x - y,
-    "Transpose": lambda a, x: x.permute(a["perm"]),
+    "Transpose": lambda a, x: x.permute(a.get("perm", tuple(range(x.ndim))[::-1])),
 }
 """Each operator as a function of its attributes and its tensors."""
 
@@ -115,12 +115,14 @@ _ONLY = {
     "coordinate_transformation_mode": b"asymmetric",
     "mode": b"nearest",
     "nearest_mode": b"floor",
+    "noop_with_empty_axes": 0,
     "output_dtype": 0,
     "precision": 0,
     "to": TensorProto.FLOAT,
     "training_mode": 0,
     "transA": 0,
 }
+_ONLY_OF = {"AveragePool": {"dilations": [1, 1]}}
 
 
 @dataclass(frozen=True)
@@ -144,13 +146,15 @@ class TorchGraph:
         device: where to run.
 
     Raises:
-        ModelError: it is not ONNX, or holds an operator that is not in `OPERATORS`.
+        ModelError: it is not ONNX, is damaged, keeps weights in another file, or holds an operator that is
+            not in `OPERATORS`.
     """
 
     @torch.inference_mode()
     def __init__(self, model: Path | bytes, device: torch.device) -> None:
         origin = "the model" if isinstance(model, bytes) else str(model)
-        proto = _read(model, origin)
+        proto = read_graph(model, origin)
+        check_graph(proto, origin)  # PyTorch would notice only at work, and in its own ways
         opset = next(entry.version for entry in proto.opset_import if not entry.domain)
         values = {
             tensor.name: torch.from_numpy(numpy_helper.to_array(tensor).copy())
@@ -203,15 +207,6 @@ def _placed(tensor: Tensor, device: torch.device) -> Tensor:
     return tensor.contiguous(memory_format=torch.channels_last) if tensor.ndim == 4 else tensor
 
 
-def _read(model: Path | bytes, origin: str) -> onnx.ModelProto:
-    try:
-        if isinstance(model, bytes):
-            return onnx.load_from_string(model)
-        return onnx.load(model, format="protobuf")  # whatever its suffix
-    except (DecodeError, OSError) as error:
-        raise ModelError(f"{origin} is not an ONNX model: {error}") from error
-
-
 def _step(node: onnx.NodeProto, opset: int, constants: Mapping[str, Tensor], origin: str) -> _Step:
     """A node with its attributes complete and checked.
 
@@ -225,11 +220,6 @@ def _step(node: onnx.NodeProto, opset: int, constants: Mapping[str, Tensor], ori
     stated = [entry.default_value for entry in schema.attributes.values() if entry.default_value.name]
     attributes: dict[str, Any] = dict(_DEFAULTS)
     attributes |= {entry.name: helper.get_attribute_value(entry) for entry in [*stated, *node.attribute]}
-    before, after = attributes["pads"][:2], attributes["pads"][2:]
-    wrong = [name for name, value in _ONLY.items() if attributes.get(name, value) != value]
-    if wrong or before != after:
-        name = wrong[0] if wrong else "pads"
-        raise ModelError(f"{origin}: the torch backend knows no {kind} with {name} = {attributes[name]!r}")
     inputs = list(node.input)
     if kind in _SETTINGS:
         position, name = _SETTINGS[kind]
@@ -237,4 +227,13 @@ def _step(node: onnx.NodeProto, opset: int, constants: Mapping[str, Tensor], ori
         if known is None:
             raise ModelError(f"{origin}: the torch backend knows no {kind} without constant {name}")
         attributes[name] = known.tolist()
+    only = _ONLY | _ONLY_OF.get(kind, {})
+    wrong = [name for name, value in only.items() if attributes.get(name, value) != value]
+    if attributes["pads"][:2] != attributes["pads"][2:]:
+        wrong.append("pads")
+    if kind == "Resize" and attributes["scales"][:-2] != [1, 1]:
+        wrong.append("scales")
+    if wrong:
+        name = wrong[0]
+        raise ModelError(f"{origin}: the torch backend knows no {kind} with {name} = {attributes[name]!r}")
     return _Step(OPERATORS[kind], attributes, tuple(inputs), node.output[0])

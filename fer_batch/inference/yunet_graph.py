@@ -7,12 +7,12 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-from google.protobuf.message import DecodeError
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 from onnx.utils import Extractor
 
 from fer_batch.errors import ModelError
+from fer_batch.model.onnx_file import read_graph
 
 STRIDES = (8, 16, 32)
 """Pixels a cell, of the network's three maps."""
@@ -35,23 +35,21 @@ def batched_yunet(path: Path) -> bytes:
         another the cells of all `STRIDES`, each map line by line. H and W are multiples of the largest.
 
     Raises:
-        ModelError: the file is missing, is not ONNX, or is no YuNet in float32.
+        ModelError: the file is missing, is not ONNX, keeps weights in another file, or is no YuNet in
+            float32.
     """
-    if not path.is_file():
-        raise ModelError(f"detector file {path} does not exist")
-    try:
-        model = onnx.load(path, format="protobuf")  # whatever the file is called
-    except (DecodeError, OSError) as error:
-        raise ModelError(f"detector {path} is not an ONNX model: {error}") from error
+    model = read_graph(path, f"detector {path}")
     graph = model.graph
     made_by = {output: node for node in graph.node for output in node.output}
-    weights = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
     try:
+        weights = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
         if INPUT not in (value.name for value in graph.input):
             raise ValueError(f"no input {INPUT}")
         for stride in STRIDES:
             _merge_heads(graph, stride, made_by, weights)
-    except (IndexError, KeyError, ValueError) as error:
+        for node in graph.node:
+            node.input[:] = ["pixels" if name == INPUT else name for name in node.input]
+    except (IndexError, KeyError, TypeError, ValueError) as error:
         wanted = ", ".join(f"{head}_{stride}" for head in _HEADS for stride in STRIDES)
         raise ModelError(
             f"detector {path} is no YuNet in float32: from `{INPUT}` it must lead to {wanted}, "
@@ -63,8 +61,6 @@ def batched_yunet(path: Path) -> bytes:
     flat = [f"cells_{stride}" for stride in STRIDES]
     graph.node.append(helper.make_node("Concat", flat, [OUTPUT], axis=2))
     # A cast ahead of it takes pixels as they are: a quarter of the bytes to copy to a device.
-    for node in graph.node:
-        node.input[:] = ["pixels" if name == INPUT else name for name in node.input]
     graph.node.insert(0, helper.make_node("Cast", [INPUT], ["pixels"], to=TensorProto.FLOAT))
     del graph.input[:], graph.output[:], graph.value_info[:]
     shape = ["batch", 3, "height", "width"]

@@ -41,7 +41,7 @@ def save_int8(source: Path, path: Path, pictures: NDArray[np.uint8]) -> None:
         pictures: uint8 [N, 48, 48], gray, 0–255; the scales are fitted to them, so they are training ones.
 
     Raises:
-        ModelError: the source is no model file of ours, or its weights are rounded already.
+        ModelError: the source is no model file of ours, is damaged, or its weights are rounded already.
         OutputError: the file cannot be written.
         UsageError: `path` is the source itself.
     """

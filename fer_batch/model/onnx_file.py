@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from fer_batch.emotions import LABELS
 from fer_batch.errors import ModelError, UsageError
 from fer_batch.model.crop_geometry import CropGeometry
-from fer_batch.settings import Head
+from fer_batch.settings import Count, Head, Positive
 from fer_batch.storage import atomic_file, real_path
 
 if TYPE_CHECKING:
@@ -33,10 +33,10 @@ class ModelCard:
     """What a model file says about itself."""
 
     architecture: str
-    heads: dict[Head, float]
+    heads: dict[Head, Positive]
     """The temperature of each head: probabilities are softmax(logits / temperature)."""
     labels: tuple[str, ...] = LABELS
-    input_size: int = 48
+    input_size: Count = 48
     normalisation: str = ""
     crop: CropGeometry = field(default_factory=CropGeometry)
     training: dict[str, Any] = field(default_factory=dict)
@@ -54,14 +54,16 @@ def card_from_json(text: str, *, origin: str) -> ModelCard:
     """The card in a model file's metadata.
 
     Raises:
-        ModelError: it is not a card, is of a later format, or has other labels.
+        ModelError: it is not a card, is of a later format, or has other labels, or a value out of range.
     """
     from pydantic import TypeAdapter, ValidationError
 
     try:
         card = TypeAdapter(ModelCard).validate_json(text)
     except ValidationError as error:
-        raise ModelError(f"{origin}: the model card inside cannot be read: {error}") from None
+        # Not with the values, as of settings: of a missing one, pydantic gives the whole card.
+        problems = (f"{'.'.join(map(str, item['loc'])) or 'card'}: {item['msg']}" for item in error.errors())
+        raise ModelError(f"{origin}: the model card inside cannot be read: {'; '.join(problems)}") from None
     if card.format > FORMAT:
         raise ModelError(
             f"{origin} has format {card.format}; this fer-batch reads up to {FORMAT}: upgrade it"
@@ -71,31 +73,79 @@ def card_from_json(text: str, *, origin: str) -> ModelCard:
     return card
 
 
-def load_card(path: Path) -> ModelCard:
-    """The card of a model file, checked.
+def read_graph(model: Path | bytes, origin: str) -> onnx.ModelProto:
+    """What is in an ONNX file, whatever its suffix.
+
+    Args:
+        model: path or content of the file.
+        origin: what error messages call it.
 
     Raises:
-        ModelError: the file is missing, is not ONNX, or was not made by fer-batch.
+        ModelError: it cannot be read, is not ONNX, or keeps weights in another file.
     """
     import onnx
     from google.protobuf.message import DecodeError
 
-    if not path.is_file():
-        raise ModelError(f"model file {path} does not exist")
     try:
-        # Without the format, onnx would choose it by the suffix, and fail on others' in its own way.
-        model = onnx.load(path, format="protobuf", load_external_data=False)
-    except (DecodeError, OSError) as error:
-        raise ModelError(f"{path} is not an ONNX model: {error}") from error
+        proto = onnx.load_from_string(model if isinstance(model, bytes) else model.read_bytes())
+    except OSError as error:
+        raise ModelError(f"{origin} cannot be read: {error.strerror}") from error
+    except DecodeError as error:
+        raise ModelError(f"{origin} is not an ONNX model: {error}") from error
+    # Nothing that is known of the file, its hash for one, would hold for what lies beside it.
+    tensors = (*proto.graph.initializer, *(entry.t for node in proto.graph.node for entry in node.attribute))
+    if any(tensor.data_location == onnx.TensorProto.EXTERNAL for tensor in tensors):
+        raise ModelError(
+            f"{origin} keeps weights in another file: save it as one, by onnx.save(onnx.load(OLD), NEW)"
+        )
+    return proto
+
+
+def check_graph(model: onnx.ModelProto, origin: str) -> None:
+    """Nothing, where all weights are whole and every operator finds what it needs.
+
+    Raises:
+        ModelError: the graph is damaged.
+    """
+    import onnx
+
+    try:
+        onnx.checker.check_model(model, full_check=True)
+    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError, UnicodeDecodeError) as error:
+        raise ModelError(f"{origin} is not a valid ONNX model: {' '.join(str(error).split())}") from error
+
+
+def load_card(path: Path) -> ModelCard:
+    """The card of a model file, checked against the graph.
+
+    Raises:
+        ModelError: the file is missing, is not ONNX, keeps weights in another file, or was not made by
+            fer-batch.
+    """
+    model = read_graph(path, str(path))
     text = next((entry.value for entry in model.metadata_props if entry.key == METADATA_KEY), None)
     if text is None:
         raise ModelError(f"{path} carries no fer-batch card: train it with fer-batch")
     card = card_from_json(text, origin=str(path))
-    outputs, inputs = ({value.name for value in ends} for ends in (model.graph.output, model.graph.input))
-    for what, found, wanted in (("inputs", inputs, {INPUT_NAME}), ("outputs", outputs, set(card.heads))):
+    size, wide = card.input_size, len(LABELS)
+    for what, ends, wanted in (
+        ("inputs", model.graph.input, [f"{INPUT_NAME} uint8 [N, 1, {size}, {size}]"]),
+        ("outputs", model.graph.output, sorted(f"{head} float [N, {wide}]" for head in card.heads)),
+    ):
+        found = sorted(map(_declared, ends))
         if found != wanted:
-            raise ModelError(f"{path}: the graph's {what} are {sorted(found)}, expected {sorted(wanted)}")
+            raise ModelError(f"{path}: the graph's {what} are {found}, expected {wanted}")
     return card
+
+
+def _declared(value: onnx.ValueInfoProto) -> str:
+    """Name, type and shape of an input or an output, N for a length that is left open."""
+    import onnx
+
+    tensor = value.type.tensor_type
+    types = {number: name.lower() for name, number in onnx.TensorProto.DataType.items()}
+    lengths = ", ".join(str(dim.dim_value or "N") for dim in tensor.shape.dim)
+    return f"{value.name} {types.get(tensor.elem_type)} [{lengths}]"
 
 
 def save_with_card(graph: bytes, card: ModelCard, path: Path) -> None:
@@ -126,12 +176,13 @@ def load_float32(path: Path) -> tuple[onnx.ModelProto, ModelCard]:
     """The graph and the card of a model file whose weights nobody has rounded yet.
 
     Raises:
-        ModelError: the file is no model file of ours, or its weights are rounded already.
+        ModelError: the file is no model file of ours, is damaged, or its weights are rounded already.
     """
     import onnx
 
     card = load_card(path)
-    model = onnx.load(path, format="protobuf")
+    model = read_graph(path, str(path))
+    check_graph(model, str(path))
     weights = [tensor for tensor in model.graph.initializer if len(tensor.dims) > 1]
     if any(weight.data_type != onnx.TensorProto.FLOAT for weight in weights):
         raise ModelError(
@@ -157,7 +208,7 @@ def save_half(source: Path, path: Path) -> None:
     computed, and how fast, stays as it was. The new file has no figures: nobody has measured it.
 
     Raises:
-        ModelError: the source is no model file of ours, or its weights are rounded already.
+        ModelError: the source is no model file of ours, is damaged, or its weights are rounded already.
         OutputError: the file cannot be written.
         UsageError: `path` is the source itself.
     """
@@ -189,15 +240,20 @@ def resolve(model: str | Path) -> Path:
     """The model file that `default`, a run folder, or a path to an ONNX file stands for.
 
     Raises:
-        ModelError: there is no such file.
+        ModelError: there is no such file, or it must not be looked at.
     """
     if str(model) == "default":
         return default_model()
     path = Path(model)
-    if path.is_dir():
-        path = path / "model.onnx"
+    try:
+        if path.is_dir():
+            path = path / "model.onnx"
+            if not path.is_file():
+                raise ModelError(f"{path.parent} is no finished training run: it has no model.onnx")
         if not path.is_file():
-            raise ModelError(f"{path.parent} is no finished training run: it has no model.onnx")
-    if not path.is_file():
-        raise ModelError(f"there is no model {str(model)!r}: give `default`, a run folder or an .onnx file")
+            raise ModelError(
+                f"there is no model {str(model)!r}: give `default`, a run folder or an .onnx file"
+            )
+    except OSError as error:  # a name that is too long, a folder that one may not enter
+        raise ModelError(f"model {path} cannot be read: {error.strerror}") from error
     return path

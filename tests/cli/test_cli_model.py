@@ -86,7 +86,7 @@ def test_quantize_writes_a_smaller_file_and_says_what_it_reaches(tmp_path: Path)
 
 
 def test_models_that_are_not_there(tmp_path: Path) -> None:
-    for command in (("show", "gone"), ("export", tmp_path, tmp_path / "x.onnx")):
+    for command in (("show", "gone"), ("show", "x" * 300), ("export", tmp_path, tmp_path / "x.onnx")):
         done = run("model", *command)
         assert done.returncode == 1
         assert done.stderr.startswith("fer-batch: ")

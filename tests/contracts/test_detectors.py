@@ -124,6 +124,37 @@ def test_auto_looks_again_where_it_found_nothing(model: Path) -> None:
     assert np.array_equal(found.boxes, wanted.boxes)
 
 
+class Noted(ArrayPicture):
+    """A picture that notes at which sizes it was looked at."""
+
+    def __init__(self, image: NDArray[np.uint8]) -> None:
+        super().__init__(image)
+        self.sizes: list[tuple[int, int] | None] = []
+
+    def rgb(self, size: tuple[int, int] | None = None) -> NDArray[np.uint8]:
+        self.sizes.append(size)
+        return super().rgb(size)
+
+
+@pytest.mark.parametrize(
+    ("size", "given", "seen"),
+    [
+        (320, (480, 640), (240, 320)),
+        (320, (1, 5000), (2, 320)),
+        (35, (100, 100), (34, 34)),
+        (35, (100, 50), (34, 16)),
+        (35, (35, 33), (35, 33)),
+        (35, (36, 36), (34, 34)),
+    ],
+)
+def test_no_side_exceeds_the_size_asked_for(
+    model: Path, size: int, given: tuple[int, int], seen: tuple[int, int]
+) -> None:
+    picture = Noted(np.zeros((*given, 3), np.uint8))
+    YuNet(model, DetectionSettings(size=size)).detect_batch([picture])
+    assert picture.sizes == [seen]
+
+
 def opencv(model: Path, image: NDArray[np.uint8]) -> NDArray[np.float32]:
     reference = cv2.FaceDetectorYN.create(str(model), "", image.shape[1::-1], 0.6, 0.3)
     found = reference.detect(cv2.cvtColor(image, cv2.COLOR_RGB2BGR))[1]

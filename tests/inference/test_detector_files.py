@@ -23,6 +23,8 @@ def test_another_file_of_the_same_layout(tmp_path: Path) -> None:
 def test_no_such_detector() -> None:
     with pytest.raises(ModelError, match="no detector 'haar'"):
         resolve_detector("haar")
+    with pytest.raises(ModelError, match="xxx cannot be read: File name too long"):
+        resolve_detector("x" * 300)
 
 
 def test_a_file_that_is_no_detector(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ import onnxruntime as ort
 import pytest
 import torch
 
-from fer_batch.errors import UsageError
+from fer_batch.errors import ModelError, UsageError
 from fer_batch.inference import session
 from fer_batch.inference.session import Runtime, choose_runtime, open_network
 from fer_batch.model.onnx_file import INPUT_NAME, default_model
@@ -80,3 +80,24 @@ def test_what_is_left_out_of_optimising_changes_no_answer() -> None:
     found = open_network(default_model()).run(names, {INPUT_NAME: crops})
     for one, other in zip(found, usual.run(names, {INPUT_NAME: crops}), strict=True):
         np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere, names are Unicode")
+def test_names_that_are_no_utf_8(tmp_path: Path) -> None:
+    path = tmp_path / os.fsdecode(b"caf\xe9.onnx")
+    path.write_bytes(default_model().read_bytes())
+    pixels = np.zeros((1, 1, 48, 48), np.uint8)
+    assert open_network(path).run(["crowd"], {INPUT_NAME: pixels})[0].shape == (1, 7)
+
+
+def test_a_file_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match=r"cannot load .*gone\.onnx: .*No such file"):
+        open_network(tmp_path / "gone.onnx")
+
+
+def test_a_damaged_name_is_refused_and_nothing_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    content = default_model().read_bytes()
+    assert b"DequantizeLinear" in content
+    with pytest.raises(ModelError, match="ONNX Runtime cannot load the model"):
+        open_network(content.replace(b"DequantizeLinear", b"D\xe9quantizeLinear"))
+    assert capsys.readouterr().out == ""

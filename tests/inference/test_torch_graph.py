@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -28,8 +29,9 @@ def graph(*nodes: onnx.NodeProto, **constants: np.ndarray) -> bytes:
         [helper.make_tensor_value_info("y", TensorProto.FLOAT, None)],
         [numpy_helper.from_array(value, name) for name, value in constants.items()],
     )
-    opset = helper.make_opsetid("", 18)
-    return helper.make_model(made, opset_imports=[opset], ir_version=9).SerializeToString()
+    opset = helper.make_opsetid("", 20)
+    model = helper.make_model(made, opset_imports=[opset], ir_version=9)
+    return onnx.shape_inference.infer_shapes(model).SerializeToString()  # of y, too, which must have one
 
 
 RNG = np.random.default_rng(0)
@@ -92,6 +94,7 @@ NODES = {
     "mean of whole maps": (helper.make_node("GlobalAveragePool", ["x"], ["y"]), {}),
     "one behind the other": (helper.make_node("Concat", ["x", "x"], ["y"], axis=2), {}),
     "transposition": (helper.make_node("Transpose", ["x"], ["y"], perm=[0, 2, 3, 1]), {}),
+    "reversed order of axes": (helper.make_node("Transpose", ["x"], ["y"]), {}),
     "sigmoid": (helper.make_node("Sigmoid", ["x"], ["y"]), {}),
 }
 
@@ -123,12 +126,55 @@ def test_what_it_does_not_know_is_refused(tmp_path: Path) -> None:
     lopsided = helper.make_node("MaxPool", ["x"], ["y"], kernel_shape=[2, 2], pads=[0, 0, 1, 1])
     with pytest.raises(ModelError, match="MaxPool with pads"):
         TorchGraph(graph(lopsided), CPU)
-    with pytest.raises(ModelError, match="no Reshape without constant shape"):
-        TorchGraph(graph(helper.make_node("Reshape", ["x", "x"], ["y"])), CPU)
+    with pytest.raises(ModelError, match="no ReduceMean without constant axes"):
+        TorchGraph(graph(helper.make_node("ReduceMean", ["x"], ["y"])), CPU)
     text = tmp_path / "text.onnx"
     text.write_text("no model")
     with pytest.raises(ModelError, match=r"text\.onnx is not an ONNX model"):
         TorchGraph(text, CPU)
+
+
+def test_attributes_that_would_be_ignored_are_refused() -> None:
+    spread = helper.make_node("AveragePool", ["x"], ["y"], kernel_shape=[2, 2], dilations=[2, 2])
+    with pytest.raises(ModelError, match=r"AveragePool with dilations = \[2, 2\]"):
+        TorchGraph(graph(spread), CPU)
+    nothing = helper.make_node("ReduceMean", ["x", "a"], ["y"], noop_with_empty_axes=1)
+    with pytest.raises(ModelError, match="ReduceMean with noop_with_empty_axes = 1"):
+        TorchGraph(graph(nothing, a=np.array([], np.int64)), CPU)
+    enlarged, constants = NODES["nearest enlargement"]
+    assert isinstance(enlarged, onnx.NodeProto)
+    with pytest.raises(ModelError, match=r"Resize with scales = \[1\.0, 2\.0, 2\.0, 2\.0\]"):
+        TorchGraph(graph(enlarged, **constants | {"s": np.array([1, 2, 2, 2], np.float32)}), CPU)
+
+
+def _read_what_nobody_makes(model: onnx.ModelProto) -> None:
+    model.graph.node[-1].input[0] = "nobody's"
+
+
+def _shorten_a_weight(model: onnx.ModelProto) -> None:
+    weight = model.graph.initializer[0]
+    weight.raw_data = weight.raw_data[:-4]
+
+
+def _lose_an_attribute(model: onnx.ModelProto) -> None:
+    node = next(node for node in model.graph.node if node.op_type == "MaxPool")
+    del node.attribute[:]
+
+
+@pytest.mark.parametrize("damage", [_read_what_nobody_makes, _shorten_a_weight, _lose_an_attribute])
+def test_damaged_graphs_are_refused(tmp_path: Path, damage: Callable[[onnx.ModelProto], None]) -> None:
+    write_model(path := tmp_path / "model.onnx", "cnn7")
+    model = onnx.load(path)
+    damage(model)
+    with pytest.raises(ModelError, match="the model is not a valid ONNX model"):
+        TorchGraph(model.SerializeToString(), CPU)
+
+
+def test_weights_in_another_file_are_refused(tmp_path: Path) -> None:
+    write_model(path := tmp_path / "model.onnx")
+    onnx.save_model(onnx.load(path), path, save_as_external_data=True, location="weights")
+    with pytest.raises(ModelError, match=r"model\.onnx keeps weights in another file"):
+        TorchGraph(path, CPU)
 
 
 def test_read_only_and_reversed_arrays_are_taken(tmp_path: Path) -> None:

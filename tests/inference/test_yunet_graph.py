@@ -90,6 +90,15 @@ def _halve_the_precision(model: onnx.ModelProto) -> None:
             tensor.CopyFrom(numpy_helper.from_array(half, tensor.name))
 
 
+def _shorten_a_weight(model: onnx.ModelProto) -> None:
+    weight = model.graph.initializer[0]
+    weight.raw_data = weight.raw_data[:-4]
+
+
+def _forget_a_dtype(model: onnx.ModelProto) -> None:
+    model.graph.initializer[0].data_type = onnx.TensorProto.UNDEFINED
+
+
 @pytest.mark.parametrize(
     "change",
     [
@@ -101,6 +110,8 @@ def _halve_the_precision(model: onnx.ModelProto) -> None:
         _feed_a_head_from_elsewhere,
         _call_the_input_something_else,
         _halve_the_precision,
+        _shorten_a_weight,
+        _forget_a_dtype,
     ],
 )
 def test_another_graph_is_refused(tmp_path: Path, change: Callable[[onnx.ModelProto], None]) -> None:
@@ -109,3 +120,20 @@ def test_another_graph_is_refused(tmp_path: Path, change: Callable[[onnx.ModelPr
     onnx.save(model, tmp_path / "other.onnx")
     with pytest.raises(ModelError, match=r"other\.onnx is no YuNet in float32"):
         batched_yunet(tmp_path / "other.onnx")
+
+
+def test_a_damaged_name_is_refused(tmp_path: Path) -> None:
+    name, content = b"backbone.model0.conv2.conv1.bias", yunet_file().read_bytes()
+    assert name in content
+    (tmp_path / "damaged.onnx").write_bytes(content.replace(name, name.replace(b"k", b"\xe9")))
+    with pytest.raises(ModelError, match=r"damaged\.onnx is no YuNet in float32"):
+        batched_yunet(tmp_path / "damaged.onnx")
+
+
+def test_weights_in_another_file_are_refused_whether_it_is_there_or_not(tmp_path: Path) -> None:
+    path = tmp_path / "two.onnx"
+    onnx.save_model(onnx.load(yunet_file()), path, save_as_external_data=True, location="weights")
+    for _ in range(2):
+        with pytest.raises(ModelError, match=r"two\.onnx keeps weights in another file"):
+            batched_yunet(path)
+        (tmp_path / "weights").unlink(missing_ok=True)

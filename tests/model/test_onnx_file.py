@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -12,6 +14,8 @@ import onnxruntime as ort
 import pytest
 import torch
 from networks_made import trained_a_little, write_model
+from onnx import TensorProto, helper, numpy_helper
+from onnx.external_data_helper import set_external_data
 
 from fer_batch.emotions import LABELS
 from fer_batch.errors import ModelError
@@ -24,6 +28,7 @@ from fer_batch.model.onnx_file import (
     card_from_json,
     default_model,
     load_card,
+    load_float32,
     resolve,
     save_half,
     save_with_card,
@@ -123,6 +128,8 @@ def test_missing_file(tmp_path: Path) -> None:
         resolve("defualt")
     with pytest.raises(ModelError, match="no finished training run"):
         resolve(tmp_path)
+    with pytest.raises(ModelError, match="xxx cannot be read: File name too long"):
+        resolve("x" * 300)
 
 
 @pytest.mark.parametrize("name", ["text.onnx", "dataset.json", "model.textproto"])
@@ -149,6 +156,13 @@ def test_foreign_onnx(tmp_path: Path, model_file: Path) -> None:
         (("architecture", "arkitecture"), "cannot be read"),
         (("crowd", "mob"), "cannot be read"),
         ((', "crowd": 0.8', ""), "the graph's outputs"),
+        (("1.25", "0.0"), "heads.fer2013: Input should be greater than 0"),
+        (("1.25", "-1.0"), "heads.fer2013: Input should be greater than 0"),
+        (("1.25", "NaN"), "heads.fer2013"),
+        (("1.25", "Infinity"), "heads.fer2013"),
+        (('input_size": 48', 'input_size": 0'), "input_size: Input should be greater than or equal to 1"),
+        (('input_size": 48', 'input_size": 96'), r"inputs are \['pixels uint8 \[N, 1, 48, 48\]'\], expected"),
+        (("{", ""), "card: Invalid JSON"),
     ],
 )
 def test_wrong_cards(tmp_path: Path, model_file: Path, change: tuple[str, str], message: str) -> None:
@@ -156,5 +170,69 @@ def test_wrong_cards(tmp_path: Path, model_file: Path, change: tuple[str, str], 
     entry = next(entry for entry in model.metadata_props if entry.key == METADATA_KEY)
     entry.value = entry.value.replace(*change)
     onnx.save(model, tmp_path / "wrong.onnx")
-    with pytest.raises(ModelError, match=message):
+    with pytest.raises(ModelError, match=message) as refusal:
         load_card(tmp_path / "wrong.onnx")
+    assert "\n" not in str(refusal.value)
+
+
+def _take_floats(graph: onnx.GraphProto) -> None:
+    graph.input[0].type.tensor_type.elem_type = TensorProto.FLOAT
+
+
+def _take_one_picture(graph: onnx.GraphProto) -> None:
+    graph.input[0].type.tensor_type.shape.dim[0].dim_value = 1
+
+
+def _say_eight(graph: onnx.GraphProto) -> None:
+    graph.output[0].type.tensor_type.shape.dim[1].dim_value = 8
+
+
+def _say_halves(graph: onnx.GraphProto) -> None:
+    graph.output[1].type.tensor_type.elem_type = TensorProto.FLOAT16
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (_take_floats, "'pixels float [N, 1, 48, 48]'"),
+        (_take_one_picture, "'pixels uint8 [1, 1, 48, 48]'"),
+        (_say_eight, "'fer2013 float [N, 8]'"),
+        (_say_halves, "'crowd float16 [N, 7]'"),
+    ],
+)
+def test_a_graph_that_is_not_the_cards(
+    tmp_path: Path, model_file: Path, change: Callable[[onnx.GraphProto], None], message: str
+) -> None:
+    model = onnx.load(model_file)
+    change(model.graph)
+    onnx.save(model, tmp_path / "wrong.onnx")
+    with pytest.raises(ModelError, match=re.escape(message)):
+        load_card(tmp_path / "wrong.onnx")
+
+
+@pytest.mark.parametrize("kept", ["initializers", "constants"])
+def test_weights_in_another_file_are_refused_whether_it_is_there_or_not(
+    tmp_path: Path, model_file: Path, kept: str
+) -> None:
+    model = onnx.load(model_file)
+    tensor = model.graph.initializer[0]
+    if kept == "constants":
+        tensor = numpy_helper.from_array(np.zeros(9, np.float32), "value")
+    set_external_data(tensor, "weights")
+    if kept == "constants":
+        model.graph.node.insert(0, helper.make_node("Constant", [], ["unread"], value=tensor))
+    onnx.save(model, tmp_path / "two.onnx")
+    assert (tmp_path / "weights").is_file()
+    for _ in range(2):
+        for load in (load_card, load_float32):
+            with pytest.raises(ModelError, match=r"two\.onnx keeps weights in another file"):
+                load(tmp_path / "two.onnx")
+        (tmp_path / "weights").unlink(missing_ok=True)
+
+
+def test_a_weight_that_is_not_whole_is_no_weight_to_round(tmp_path: Path, model_file: Path) -> None:
+    model = onnx.load(model_file)
+    model.graph.initializer[0].dims.append(9)
+    onnx.save(model, tmp_path / "damaged.onnx")
+    with pytest.raises(ModelError, match=r"damaged\.onnx is not a valid ONNX model"):
+        save_half(tmp_path / "damaged.onnx", tmp_path / "half.onnx")
