@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from fer_batch.errors import InputError
+from fer_batch.emotions import LABELS
+from fer_batch.errors import InputError, UsageError
 from fer_batch.storage import LOCK, read_json
 
 _WRITTEN = frozenset(
@@ -31,6 +32,11 @@ UNFINISHED = frozenset({".begun", ".partial"})
 CONFUSION = "confusion_matrix"
 """The name, less its suffix, of the picture over all sources."""
 CONFUSION_PICTURE = f"{CONFUSION}.png"
+SUMMARY = "summary.csv"
+_BEGIN_WITH = {SUMMARY: b"source,status,reason,", f"{CONFUSION}.csv": f"true,{LABELS[0]},".encode()}
+"""The tables over all sources, and by what they are known again."""
+_HEADER = 4096
+"""Bytes in which that is looked for."""
 
 
 def manifest_of(folder: Path) -> Path:
@@ -51,6 +57,29 @@ def read_manifest(folder: Path) -> dict[str, Any] | None:
     except (InputError, KeyError, TypeError):
         return None
     return manifest if whole else None
+
+
+def require_own_tables(out: Path) -> None:
+    """Refuse a results' folder in which what is written over all sources would replace somebody's file.
+
+    Raises:
+        UsageError: there is one.
+        InputError: a file cannot be read.
+    """
+    for name, beginning in _BEGIN_WITH.items():
+        path = out / name
+        try:
+            with path.open("rb") as file:
+                own = file.readline(_HEADER).replace(b'"', b"").startswith(beginning)
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        except OSError as error:
+            raise InputError(f"cannot read {path}: {error.strerror}") from error
+        if not own:
+            raise UsageError(f"{path} is in the way and is no table of annotate: move it away")
+    picture = out / CONFUSION_PICTURE
+    if picture.exists() and not picture.with_suffix(".csv").exists():
+        raise UsageError(f"{picture} is in the way and is no picture of annotate: move it away")
 
 
 def is_of(manifest: Mapping[str, Any], source: Mapping[str, Any]) -> bool:

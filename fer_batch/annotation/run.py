@@ -23,11 +23,13 @@ from fer_batch.annotation.parts import discard_parts
 from fer_batch.annotation.pipeline import run_stages
 from fer_batch.annotation.results import (
     CONFUSION,
+    SUMMARY,
     UNFINISHED,
     has_tables,
     is_of,
     manifest_of,
     read_manifest,
+    require_own_tables,
     strangers,
 )
 from fer_batch.annotation.sources import Source, find_sources
@@ -165,7 +167,8 @@ def annotate(
         progress: told in frames where they are read in this process, else in sources.
 
     Raises:
-        UsageError: a setting cannot be, or nothing is found.
+        UsageError: a setting cannot be, nothing is found, or somebody else's file is where a table over all
+            sources goes.
         SourceOpenError: a named path does not exist.
         ModelError: a network cannot be used.
         OutputError: the results cannot be written; what was finished stays.
@@ -177,6 +180,7 @@ def annotate(
     found = find_sources([sources] if isinstance(sources, str | Path) else sources, out=out)
     known = read_labels(Path(labels)) if labels else Labels()
     jobs = _jobs(found, out, settings, models)
+    require_own_tables(out)
     due = {job.source.name: _due(job, todo) for job in jobs}
     to_do = [job for job in jobs if due[job.source.name].to_do]
     if dry_run:
@@ -448,5 +452,5 @@ def _write_summary(out: Path) -> None:
     summaries = [_last_summary(manifest.parent) for manifest in sorted(manifests)]
     rows = [_row(summary) for summary in summaries if summary]
     table = pa.Table.from_pylist(rows, schema(SUMMARY_COLUMNS))
-    with atomic_file(out / "summary.csv") as partial:
+    with atomic_file(out / SUMMARY) as partial:
         pyarrow.csv.write_csv(table, partial, pyarrow.csv.WriteOptions(quoting_style="needed"))

@@ -153,6 +153,8 @@ def find_sources(named: Sequence[str | Path], *, out: Path) -> list[Source]:
     for path in _expand(named, left_out):
         for source in _sources_at(path, left_out):
             found.setdefault(real_path(source.path), source)
+    if not named:
+        raise UsageError("there are no sources: name videos, pictures, folders of either, or patterns")
     if not found:
         places = ", ".join(readable(name) for name in named)
         raise NothingFoundError(

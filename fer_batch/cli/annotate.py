@@ -95,8 +95,9 @@ def annotate(
 ) -> None:
     """Read the expression of every face in every frame of videos and pictures into CSV and Parquet.
 
-    What is finished is passed over; a run that was stopped goes on with the same command. Exit code
-    3: finished, but some sources failed or are partial.
+    What is finished is passed over; a run that was stopped goes on with the same command.
+
+    Exit code 3: finished, but some sources failed or are partial.
     """
     from fer_batch.annotation import Models, Todo
     from fer_batch.annotation import annotate as run_annotation
@@ -178,6 +179,8 @@ def _whole_number(text: str) -> int | None:
 
 
 def _text(result: AnnotateResult, *, dry_run: bool) -> str:
+    from fer_batch.engine.due import FAILED
+
     if dry_run:
         lines = [
             f"{'would do' if due.to_do else 'passes'}  {name}: {due.value}"
@@ -185,8 +188,14 @@ def _text(result: AnnotateResult, *, dry_run: bool) -> str:
         ]
         return "\n".join(lines)
     done = sum(due.to_do for due in result.due.values())
-    lines = [f"{len(result.rows)} sources: {done} done now, {len(result.rows) - done} done before"]
+    failed = sum(row["status"] == FAILED for row in result.rows)
+    lines = [
+        f"{len(result.rows)} sources: {done} done now, {len(result.rows) - done} done before"
+        + (f"; {failed} failed" if failed else "")
+    ]
     for row in result.rows:
+        if row["status"] == FAILED:
+            continue  # its reason follows
         uncertain = f", {row['uncertain']} uncertain" if row["uncertain"] else ""
         found = f"{row['frames']} frames, {row['faces']} faces{uncertain}"
         lines.append(f"  {row['source']}: {found}, {_shares(row)}")

@@ -179,6 +179,23 @@ def test_folders_that_another_run_moves_while_the_summary_is_written(tmp_path: P
     assert sorted(path.name for path in out.iterdir()) == ["cam", "gone.begun", "gone.partial", "summary.csv"]
 
 
+@pytest.mark.parametrize("name", ["summary.csv", "confusion_matrix.csv", "confusion_matrix.png"])
+def test_a_users_file_is_not_replaced_by_what_is_written_over_all_sources(tmp_path: Path, name: str) -> None:
+    (tmp_path / "happy").mkdir()
+    cv2.imwrite(str(tmp_path / "happy" / "a.png"), portrait())
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / name).write_text("mine,1\n")
+    with pytest.raises(UsageError, match=rf"{name} is in the way and is no .* of annotate"):
+        annotate([tmp_path / "happy"], out)
+    assert [path.name for path in out.iterdir()] == [name]
+    assert (out / name).read_text() == "mine,1\n"
+    (out / name).unlink()
+    for every in (1, 2):  # and what is its own, is
+        annotate([tmp_path / "happy"], out, AnnotateSettings(sampling=SamplingSettings(every=every)))
+    assert (out / name).is_file()
+
+
 def test_results_outlive_a_run_that_fails(tmp_path: Path) -> None:
     video, away = clip(tmp_path / "cam.mp4"), tmp_path / "away"
     annotate([video], tmp_path / "out")

@@ -257,6 +257,8 @@ def test_nothing_there(tmp_path: Path) -> None:
     touch(tmp_path, "notes.txt", "empty/readme")
     with pytest.raises(UsageError, match="neither a video nor a picture"):
         names(tmp_path, "notes.txt")
+    with pytest.raises(UsageError, match="there are no sources"):
+        find_sources([], out=tmp_path / "out")
     with pytest.raises(UsageError, match="no video and no picture"):
         names(tmp_path, "empty")
 

@@ -92,6 +92,8 @@ def test_partial_and_failed_sources_exit_with_3_and_are_listed(tmp_path: Path) -
     (tmp_path / "in" / "bad.mp4").write_bytes(b"")
     done = run("annotate", tmp_path / "in", "--out", tmp_path / "out")
     assert done.returncode == 3
+    assert done.stdout.startswith("2 sources: 2 done now, 0 done before; 1 failed\n  good: 5 frames")
+    assert done.stdout.count(" bad: ") == 1
     assert "FAILED bad: " in done.stdout
     assert str(tmp_path / "in" / "bad.mp4") in done.stdout
     assert run("annotate", tmp_path / "in", "--out", tmp_path / "out").returncode == 3
