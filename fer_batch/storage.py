@@ -304,6 +304,17 @@ def walk(folder: Path) -> Iterator[tuple[str, list[str], list[str]]]:
     yield from os.walk(folder, onerror=refuse)
 
 
+def require_text_path(path: Path) -> None:
+    """Refuse a path to write to that not every library takes, before any work is done for it.
+
+    Raises:
+        OutputError: it is no text on one line.
+    """
+    if readable(path) != str(path):
+        # Arrow and safetensors take paths as text only, and OpenCV crashes at others.
+        raise OutputError(f"cannot write {readable(path)}: its path is no text on one line; choose another")
+
+
 @contextmanager
 def writing(path: Path) -> Iterator[None]:
     """Turn the operating system's refusals while writing `path` into an `OutputError` that names it."""
@@ -456,9 +467,7 @@ def _replaceable(path: Path) -> Path:
         OutputError: another cannot take its place.
     """
     real = real_path(path)
-    if readable(real) != str(real):
-        # Arrow takes paths as text only, and OpenCV crashes at others.
-        raise OutputError(f"cannot write {readable(real)}: its path is no text on one line; choose another")
+    require_text_path(real)
     if real == Path.cwd():
         raise OutputError(f"cannot write {path}: it is the folder you are in; name one inside it")
     if os.path.ismount(real):

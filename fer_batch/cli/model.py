@@ -50,7 +50,7 @@ def show(
     An architecture's table needs PyTorch; a trained model's does not.
     """
     from fer_batch.model.onnx_file import load_card, resolve
-    from fer_batch.storage import file_sha256
+    from fer_batch.storage import file_sha256, readable
 
     if model in ARCHITECTURES:
         from fer_batch.model.layers import architecture_layers
@@ -60,7 +60,7 @@ def show(
         return
     path = resolve(model)
     card, sha256 = load_card(path), file_sha256(path)
-    values = asdict(card) | {"path": path, "bytes": path.stat().st_size, "sha256": sha256}
+    values = asdict(card) | {"path": readable(path), "bytes": path.stat().st_size, "sha256": sha256}
     text = "\n\n".join([_table(card.layers), _card(card, path, sha256)])
     summary(values, text, as_json=as_json, quiet=False)
 
@@ -89,7 +89,7 @@ def export(
     else:
         with atomic_file(out) as partial:
             partial.write_bytes(path.read_bytes())
-    _tell(out, {}, f"wrote {out}", as_json=as_json)
+    _tell(out, {}, [], as_json=as_json)
 
 
 @app.command()
@@ -115,7 +115,7 @@ def quantize(
     card = write_int8(model, dataset, out)
     figures = card.figures["val"]
     lines = [f"{head}: {headline(measured)}" for head, measured in figures.items()]
-    _tell(out, {"figures": figures}, "\n".join([*lines, f"\nwrote {out}"]), as_json=as_json)
+    _tell(out, {"figures": figures}, [*lines, ""], as_json=as_json)
 
 
 def _check_out(out: Path, *, overwrite: bool) -> None:
@@ -127,11 +127,12 @@ def _check_out(out: Path, *, overwrite: bool) -> None:
         raise UsageError(f"{out} exists: --overwrite replaces it")
 
 
-def _tell(out: Path, values: dict[str, Any], text: str, *, as_json: bool) -> None:
-    from fer_batch.storage import file_sha256
+def _tell(out: Path, values: dict[str, Any], lines: list[str], *, as_json: bool) -> None:
+    from fer_batch.storage import file_sha256, readable
 
-    values = {"path": out, "bytes": out.stat().st_size, "sha256": file_sha256(out)} | values
-    summary(values, text, as_json=as_json, quiet=False)
+    name = readable(out)
+    values = {"path": name, "bytes": out.stat().st_size, "sha256": file_sha256(out)} | values
+    summary(values, "\n".join([*lines, f"wrote {name}"]), as_json=as_json, quiet=False)
 
 
 def _table(layers: Sequence[tuple[str, tuple[int, ...], int]]) -> str:
@@ -147,9 +148,10 @@ def _table(layers: Sequence[tuple[str, tuple[int, ...], int]]) -> str:
 
 def _card(card: ModelCard, path: Path, sha256: str) -> str:
     from fer_batch.figures.text import headline
+    from fer_batch.storage import readable
 
     lines = [
-        f"file:          {path} ({path.stat().st_size / 1e6:.1f} MB)",
+        f"file:          {readable(path)} ({path.stat().st_size / 1e6:.1f} MB)",
         f"SHA-256:       {sha256}",
         f"architecture:  {card.architecture}, weights as {card.weights}",
         f"labels:        {', '.join(card.labels)}",

@@ -103,7 +103,7 @@ def open_table(path: Path, columns: Sequence[str]) -> Iterator[pq.ParquetFile]:
     has read ahead.
 
     Raises:
-        InputError: the file cannot be read.
+        InputError: the file cannot be read, or its path is no text.
         DatasetFormatError: it is damaged, now or while it is read, or lacks one of the columns.
     """
     try:
@@ -112,6 +112,8 @@ def open_table(path: Path, columns: Sequence[str]) -> Iterator[pq.ParquetFile]:
             if missing:
                 raise DatasetFormatError(f"{path} lacks the columns {', '.join(missing)}; run prepare again")
             yield table
+    except UnicodeEncodeError as error:  # of the path, which Arrow takes as text only
+        raise InputError(f"cannot read {readable(path)}: its path is no text; rename its folder") from error
     except (pa.ArrowInvalid, UnicodeDecodeError, OSError) as error:
         if isinstance(error, OSError) and error.errno is not None:  # Arrow's own, of damage, have none
             raise InputError(f"cannot read {path}: {error.strerror}") from error

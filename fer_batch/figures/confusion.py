@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -40,14 +41,17 @@ def write_confusion(counts: NDArray[np.int64], stem: Path, title: str) -> None:
     for label, row, share in zip(LABELS, counts.tolist(), shares.tolist(), strict=True):
         writer.writerow([label, *row, *(f"{value:.4f}" for value in share)])
     write_text(stem.with_suffix(".csv"), text.getvalue())
-    with atomic_file(stem.with_suffix(".png")) as partial:
+    with atomic_file(stem.with_suffix(".png")) as partial, warnings.catch_warnings():
+        # A folder may be called anything: letters that the font lacks are drawn as boxes.
+        warnings.filterwarnings("ignore", r"Glyph \d+ .* missing from font", UserWarning)
         FigureCanvasAgg(_plot(counts, shares, title)).print_png(str(partial))
 
 
 def _plot(counts: NDArray[np.int64], shares: NDArray[np.float64], title: str) -> Figure:
     figure = Figure(figsize=(13, 6), dpi=_DPI, layout="constrained")
     right = int(np.trace(counts))
-    figure.suptitle(f"{title}: {right:,} of {int(counts.sum()):,} right")
+    # Dollar signs in the name of a folder are no formula.
+    figure.suptitle(f"{title}: {right:,} of {int(counts.sum()):,} right", parse_math=False)
     left_axes, right_axes = figure.subplots(1, 2)
     _panel(left_axes, shares, [[f"{value:,}" for value in row] for row in counts.tolist()], "pictures")
     _panel(

@@ -21,27 +21,31 @@ def save_checkpoint(path: Path, tensors: Mapping[str, Tensor], header: Mapping[s
     Raises:
         OutputError: the file cannot be written.
     """
-    from safetensors.torch import save_file
+    from safetensors.torch import save
 
     contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     with atomic_file(path) as partial:
-        save_file(contiguous, partial, metadata={_HEADER: json.dumps(header)})
+        # safetensors' own way to a file hides the operating system's errors in one of its own.
+        partial.write_bytes(save(contiguous, metadata={_HEADER: json.dumps(header)}))
 
 
 def load_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """The tensors, on the CPU, and the header of a file that `save_checkpoint` wrote.
 
     Raises:
-        ModelError: the file is missing or was not written by `save_checkpoint`.
+        ModelError: the file is missing, cannot be read, or was not written by `save_checkpoint`.
     """
     from safetensors import SafetensorError, safe_open
 
-    if not path.is_file():
-        raise ModelError(f"checkpoint {path} does not exist")
     try:
-        with safe_open(path, framework="pt") as stream:
+        # Opened twice: safetensors calls every file that it cannot open missing.
+        with path.open("rb"), safe_open(path, framework="pt") as stream:
             header = json.loads(stream.metadata()[_HEADER])
             return {name: stream.get_tensor(name) for name in stream.keys()}, header  # noqa: SIM118 - no mapping
+    except FileNotFoundError:
+        raise ModelError(f"checkpoint {path} does not exist") from None
+    except OSError as error:
+        raise ModelError(f"cannot read {path}: {error.strerror or error}") from error
     except (SafetensorError, KeyError, TypeError, ValueError) as error:
         raise ModelError(f"{path} is not a checkpoint of fer-batch: {error}") from error
 

@@ -52,6 +52,7 @@ from fer_batch.storage import (
     check_columns,
     readable,
     real_path,
+    require_text_path,
     resumable_scratch,
     versions,
 )
@@ -186,6 +187,7 @@ def filter_dataset(
     """
     settings, show = validated(FilterSettings, settings), show or {}
     source = open_pictures(Path(dataset))
+    require_text_path(source.path)
     _require_places(show, source.path, None if out is None else Path(out))
     if not dry_run:
         require_own_page(source.path / AUDIT)

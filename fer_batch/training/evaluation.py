@@ -29,11 +29,21 @@ from fer_batch.storage import (
     PREDICTION_COLUMNS,
     atomic_file,
     file_sha256,
+    require_text_path,
     schema,
     versions,
     write_json,
     write_text,
+    writing,
 )
+
+_METRICS = "metrics.json"
+"""Written last: where it is, the others are of the same evaluation."""
+_WRITTEN = frozenset(
+    {"confusion_matrix.csv", "confusion_matrix.png", "predictions.parquet", "unreadable.csv", _METRICS}
+)
+_UNFINISHED = ".*.partial.*"
+"""Files that a kill left."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +72,9 @@ def evaluate(
     are given again without the pictures that have an exact twin in the training split, where there
     is a training split to compare with.
 
+    What was stopped is measured anew by the same call. `metrics.json` is written last, and that of an
+    earlier evaluation goes before: where it is, the files beside it are of the same evaluation.
+
     Class folders without folders of splits are measured all together; the split in the metrics'
     settings is then None.
 
@@ -83,9 +96,8 @@ def evaluate(
         OutputError: the results cannot be written.
     """
     settings, data, out = validated(EvaluateSettings, settings), Path(data), Path(out)
-    if out.is_dir() and any(out.iterdir()) and not (out / "metrics.json").is_file():
-        # A training run, say, whose confusion matrix stays its own.
-        raise UsageError(f"{out} is not empty and holds no evaluation: choose another folder to write to")
+    require_text_path(out)
+    _require_own(out)
     path = resolve(model)
     classifier = Classifier(path, head=settings.head, batch_size=settings.batch_size)
     loaded = _load(data, settings.split, classifier.card.input_size)
@@ -112,12 +124,29 @@ def evaluate(
         },
         "versions": versions("onnxruntime", "numpy"),
     }
+    with writing(out):
+        for former in (out / _METRICS, *out.glob(_UNFINISHED)):
+            former.unlink(missing_ok=True)
     title = f"{settings.head} head on {split.name}"
     write_confusion(confusion(labels, probabilities.argmax(1)), out / "confusion_matrix", title)
     _write_predictions(out / "predictions.parquet", split, rows, labels, probabilities, twins)
     _write_unreadable(out / "unreadable.csv", loaded.unreadable)
-    write_json(out / "metrics.json", metrics)
+    write_json(out / _METRICS, metrics)
     return EvaluateResult(out, metrics, loaded.unreadable)
+
+
+def _require_own(out: Path) -> None:
+    """Refuse a folder that holds neither an evaluation nor what one that was stopped left behind.
+
+    Raises:
+        UsageError: it is a training run, say, whose confusion matrix stays its own.
+        OutputError: it cannot be told what is there.
+    """
+    with writing(out):
+        if not out.is_dir() or (out / _METRICS).is_file():
+            return
+        if any(entry.name not in _WRITTEN and not entry.match(_UNFINISHED) for entry in out.iterdir()):
+            raise UsageError(f"{out} is not empty and holds no evaluation: choose another folder to write to")
 
 
 def head_labels(split: Split, head: Head) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

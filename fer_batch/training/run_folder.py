@@ -25,7 +25,16 @@ from fer_batch.model.export import export_onnx
 from fer_batch.model.layers import layer_table
 from fer_batch.model.onnx_file import ModelCard, save_with_card
 from fer_batch.settings import TrainSettings, completed, dump_toml, plain
-from fer_batch.storage import atomic_file, file_sha256, read_json, versions, write_json, write_text, writing
+from fer_batch.storage import (
+    atomic_file,
+    file_sha256,
+    read_json,
+    require_text_path,
+    versions,
+    write_json,
+    write_text,
+    writing,
+)
 from fer_batch.training.calibration import calibrate, calibrated_card
 from fer_batch.training.data import TrainingData
 from fer_batch.training.teacher import checksums
@@ -159,10 +168,14 @@ def best_weights(run: str | Path) -> Path:
     """The weights of the best epoch of a run that has finished one.
 
     Raises:
-        ModelError: there are none.
+        ModelError: there are none, or that cannot be told.
     """
     path = Path(run) / _BEST
-    if not path.is_file():
+    try:
+        found = path.is_file()
+    except OSError as error:
+        raise ModelError(f"start: cannot read {path}: {error.strerror}") from error
+    if not found:
         raise ModelError(f"start: {run} is no run folder with {_BEST}: name one that `train` wrote")
     return path
 
@@ -178,6 +191,7 @@ def open_run(run: Path, settings: TrainSettings, data: TrainingData, *, resume: 
         InputError: the manifest there cannot be read, or is none of a run.
         OutputError: the folder cannot be written.
     """
+    require_text_path(run)
     _manifest_of(run)  # before anything is written to what may be somebody else's
     with writing(run):
         run.mkdir(parents=True, exist_ok=True)
@@ -241,12 +255,14 @@ def _manifest_of(run: Path) -> dict[str, Any] | None:
     Raises:
         UsageError: the folder holds something else.
         InputError: the manifest cannot be read, or is none of a run.
+        OutputError: it cannot be told what is there.
     """
     path = run / "manifest.json"
-    if not path.is_file():
-        if run.is_dir() and any(entry.name != ".lock" for entry in run.iterdir()):
-            raise UsageError(f"{run} is not empty and holds no run: choose another folder")
-        return None
+    with writing(run):
+        if not path.is_file():
+            if run.is_dir() and any(entry.name != ".lock" for entry in run.iterdir()):
+                raise UsageError(f"{run} is not empty and holds no run: choose another folder")
+            return None
     manifest = read_json(path)
     # Other commands have settings too, but no teacher.
     kinds = {"status": str, "settings": dict, "data": dict, "teacher": dict}

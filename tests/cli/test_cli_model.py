@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
+import pytest
 from datasets_made import write_stripes
 from processes import run
 
@@ -56,6 +58,18 @@ def test_export_copies_what_it_checked_and_does_not_overwrite(tmp_path: Path) ->
     into_folder = run("model", "export", "default", tmp_path, "--overwrite")
     assert into_folder.returncode == 2
     assert "is a folder: name the file to write" in into_folder.stderr
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems refuse names that are no text")
+def test_a_path_that_is_no_text_is_printed_as_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONIOENCODING", "utf-8:strict")  # as on most systems: not so in LANG=C.UTF-8
+    out = tmp_path / "caf\udce9.onnx"
+    done = run("model", "export", "default", out)
+    assert done.stdout == f"wrote {tmp_path / 'caf%E9.onnx'}\n", done.stderr
+    assert f"file:          {tmp_path / 'caf%E9.onnx'} (" in run("model", "show", out).stdout
+    for command in (("export", "default", out, "--overwrite"), ("show", out)):
+        values = json.loads(run("model", *command, "--json").stdout)
+        assert values["path"] == str(tmp_path / "caf%E9.onnx")
 
 
 def test_quantize_writes_a_smaller_file_and_says_what_it_reaches(tmp_path: Path) -> None:

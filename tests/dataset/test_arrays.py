@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -51,6 +52,13 @@ def test_missing_split_names_those_there(dataset: Path, tmp_path: Path) -> None:
 def test_a_folder_whose_name_is_too_long_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"cannot read .*x: File name too long"):
         load_split(tmp_path / ("x" * 300), "train")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems refuse names that are no text")
+def test_a_table_whose_path_is_no_text_is_an_error(dataset: Path, tmp_path: Path) -> None:
+    copy = shutil.copytree(dataset, tmp_path / os.fsdecode(b"ord\xf6ner"))
+    with pytest.raises(InputError, match=r"cannot read .*ord%F6ner/train\.parquet: its path is no text"):
+        load_split(copy, "train")
 
 
 def test_damaged_table_is_an_error(tmp_path: Path) -> None:

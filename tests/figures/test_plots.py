@@ -23,6 +23,12 @@ def test_confusion_csv_has_counts_and_shares(tmp_path: Path) -> None:
     assert len(lines) == 8
 
 
+def test_a_title_may_hold_any_name(tmp_path: Path) -> None:
+    for name in ("faces $5_$10", "日本の顔"):
+        write_confusion(np.eye(7, dtype=np.int64), tmp_path / "matrix", f"fer2013 head on {name}")
+        assert cv2.imread(str(tmp_path / "matrix.png")) is not None
+
+
 def test_pictures_are_drawn_and_repeatable(tmp_path: Path) -> None:
     counts = np.arange(49).reshape(7, 7)
     history = [

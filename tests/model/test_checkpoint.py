@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -32,6 +34,26 @@ def test_channels_last_tensors_are_stored_by_value(tmp_path: Path) -> None:
     assert torch.equal(load_checkpoint(tmp_path / "c.safetensors")[0]["x"], tensor)
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows limits no file's size")
+def test_a_full_disk_is_an_error_that_names_the_file(tmp_path: Path) -> None:
+    program = (
+        "import resource, sys, torch; from pathlib import Path\n"
+        "from fer_batch.errors import OutputError\n"
+        "from fer_batch.model.checkpoint import save_checkpoint\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))\n"
+        "try:\n"
+        "    save_checkpoint(Path(sys.argv[1]), {'x': torch.zeros(100_000)}, {})\n"
+        "except OutputError as error:\n"
+        "    print(error)"
+    )
+    path = tmp_path / "c.safetensors"
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(path)], capture_output=True, text=True, check=False
+    )
+    assert done.stdout == f"cannot write {path}: File too large\n", done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_groups_share_a_file() -> None:
     both = prefixed("network", {"w": torch.zeros(1)}) | prefixed("average", {"w": torch.ones(1)})
     assert torch.equal(group("average", both)["w"], torch.ones(1))
@@ -49,3 +71,10 @@ def test_damaged_file(tmp_path: Path, content: bytes) -> None:
 def test_missing_file(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="does not exist"):
         load_checkpoint(tmp_path / "gone.safetensors")
+
+
+def test_what_cannot_be_opened_is_not_called_missing(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match=r"cannot read .*x: File name too long"):
+        load_checkpoint(tmp_path / ("x" * 300))
+    with pytest.raises(ModelError, match=r"cannot read .*: (Is a directory|Permission denied)"):
+        load_checkpoint(tmp_path)

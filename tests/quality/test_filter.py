@@ -17,7 +17,7 @@ from datasets_made import write_stripes
 from fer_batch import evaluate, filter_dataset
 from fer_batch.dataset import load_split
 from fer_batch.emotions import LABELS
-from fer_batch.errors import InputError, UsageError
+from fer_batch.errors import InputError, OutputError, UsageError
 from fer_batch.quality import filter as module
 from fer_batch.quality.pictures import open_pictures
 from fer_batch.settings import CheckName, EvaluateSettings, FilterSettings, ThresholdSettings, TrainSettings
@@ -389,6 +389,14 @@ def test_a_sheet_is_in_the_way_of_nothing(folders: Path, tmp_path: Path, place: 
     assert not (tmp_path / "clean").exists()
     sheets["bright"] = folders / "bright.png"
     assert filter_dataset(folders, tmp_path / "clean", FAST, show=sheets).sheets == tuple(sheets.values())
+
+
+def test_a_folder_whose_name_is_no_text_is_refused_before_it_is_measured(
+    folders: Path, tmp_path: Path
+) -> None:
+    folders = folders.rename(tmp_path / os.fsdecode(b"caf\xe9"))
+    with pytest.raises(OutputError, match=r"cannot write .*caf%E9: its path is no text on one line"):
+        filter_dataset(folders, None, FAST)
 
 
 @pytest.mark.parametrize(

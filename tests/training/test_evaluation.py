@@ -14,12 +14,12 @@ from datasets_made import write_stripes
 from processes import run
 
 from fer_batch.dataset import load_split
-from fer_batch.errors import DatasetFormatError, InputError, UsageError
+from fer_batch.errors import DatasetFormatError, InputError, OutputError, UsageError
 from fer_batch.inference.classifier import Classifier
 from fer_batch.model.onnx_file import default_model, load_card
 from fer_batch.settings import EvaluateSettings
 from fer_batch.storage import PREDICTION_COLUMNS, read_json
-from fer_batch.training import evaluate
+from fer_batch.training import evaluate, evaluation
 from fer_batch.training.calibration import fit_temperature
 from fer_batch.training.evaluation import head_labels
 
@@ -105,6 +105,34 @@ def test_the_results_of_another_command_are_not_written_over(dataset: Path, tmp_
     with pytest.raises(UsageError, match="is not empty and holds no evaluation"):
         evaluate("default", dataset, tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["manifest.json"]
+
+
+@pytest.mark.parametrize("stopped_in", ["write_confusion", "_write_predictions", "write_json"])
+def test_what_was_stopped_is_measured_anew(
+    dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stopped_in: str
+) -> None:
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    out = tmp_path / "out"
+    for before in ("nothing", "another evaluation"):
+        with monkeypatch.context() as patched:
+            patched.setattr(evaluation, stopped_in, stop)
+            with pytest.raises(KeyboardInterrupt):
+                evaluate("default", dataset, out)
+        assert not (out / "metrics.json").exists(), before  # the others are of two evaluations
+        out.mkdir(exist_ok=True)
+        (out / ".predictions.1.partial.parquet").write_bytes(b"left by a kill")
+        assert evaluate("default", dataset, out).metrics == read_json(out / "metrics.json")
+        assert len(list(out.iterdir())) == 5
+
+
+def test_a_folder_that_cannot_be_written_is_refused_first(tmp_path: Path) -> None:
+    with pytest.raises(OutputError, match=r"cannot write .*x: File name too long"):
+        evaluate("nowhere", tmp_path, tmp_path / ("x" * 300))
+    with pytest.raises(OutputError, match=r"cannot write .*caf%E9: its path is no text on one line"):
+        evaluate("nowhere", tmp_path, tmp_path / "caf\udce9")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_nothing_to_measure_on(tmp_path: Path) -> None:

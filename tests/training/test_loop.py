@@ -15,19 +15,22 @@ from datasets_made import write_stripes
 from processes import run, stop_when
 
 from fer_batch.dataset import prepare
-from fer_batch.errors import InputError, ModelError, UsageError
+from fer_batch.errors import InputError, ModelError, OutputError, UsageError
 from fer_batch.inference.classifier import Classifier
+from fer_batch.model.architectures import Network
 from fer_batch.model.checkpoint import load_checkpoint
 from fer_batch.model.crop_geometry import CropGeometry
 from fer_batch.model.onnx_file import load_card
-from fer_batch.settings import TrainRuntime, TrainSettings, build, load_toml
+from fer_batch.settings import Head, TrainRuntime, TrainSettings, build, load_toml
 from fer_batch.storage import file_sha256, read_json, write_json
 from fer_batch.training import loop, run_folder, train
 from fer_batch.training.augment import move
 from fer_batch.training.data import load_training_data
 from fer_batch.training.loop import fit
+from fer_batch.training.teacher import Teacher
 
 SHORT = {"epochs": 3, "batch_size": 16, "width": 0.5, "optimizer": {"learning_rate": 1e-3}}
+TINY = {"epochs": 1, "batch_size": 16, "width": 0.25}
 CPU = TrainRuntime(device="cpu", threads=2)
 
 
@@ -184,6 +187,15 @@ def test_a_folder_with_something_else_is_not_touched(dataset: Path, tmp_path: Pa
         train(dataset, tmp_path, build(TrainSettings, SHORT), runtime=CPU)
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
     assert (tmp_path / "thesis.tex").read_text() == "years of work"
+
+
+def test_a_run_folder_that_cannot_be_is_refused_first(dataset: Path, tmp_path: Path) -> None:
+    settings = build(TrainSettings, SHORT)
+    with pytest.raises(OutputError, match=r"cannot write .*x: File name too long"):
+        train(dataset, tmp_path / ("x" * 300), settings, runtime=CPU)
+    with pytest.raises(OutputError, match=r"cannot write .*caf%E9: its path is no text on one line"):
+        train(dataset, tmp_path / "caf\udce9", settings, runtime=CPU)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_results_of_another_command_are_no_run(dataset: Path, tmp_path: Path) -> None:
@@ -366,11 +378,89 @@ def test_what_cannot_be_started_from(dataset: Path, trained: Path, tmp_path: Pat
     with pytest.raises(ModelError, match=r"start: .* is no run folder with best\.safetensors"):
         train(dataset, tmp_path / "next", nowhere, runtime=CPU)
     assert not (tmp_path / "next" / "manifest.json").exists()
+    too_long = build(TrainSettings, SHORT | {"start": str(tmp_path / ("x" * 300))})
+    with pytest.raises(ModelError, match=r"start: cannot read .*best\.safetensors: File name too long"):
+        train(dataset, tmp_path / "next", too_long, runtime=CPU)
     wider = build(TrainSettings, SHORT | {"width": 0.75, "start": str(trained)})
     with pytest.raises(ModelError, match="another architecture or width, or lacks a head"):
         train(dataset, tmp_path / "next", wider, runtime=CPU)
     # Neither is in the way of settings that can be.
     assert train(dataset, tmp_path / "next", build(TrainSettings, SHORT | {"epochs": 1}), runtime=CPU).epochs
+
+
+@pytest.fixture
+def lessons(monkeypatch: pytest.MonkeyPatch) -> list[tuple[torch.Tensor, dict[Head, torch.Tensor]]]:
+    """Of every batch that a network learns from: the pictures it is shown, and what it should answer."""
+    shown: list[torch.Tensor] = []
+    found: list[tuple[torch.Tensor, dict[Head, torch.Tensor]]] = []
+    forward, loss = Network.forward, loop.training_loss
+
+    def seen(network: Network, pixels: torch.Tensor) -> dict[str, torch.Tensor]:
+        if network.training:
+            shown.append(pixels)
+        return forward(network, pixels)
+
+    def asked(
+        outputs: dict[str, torch.Tensor], targets: dict[Head, torch.Tensor], *rest: object
+    ) -> torch.Tensor:
+        found.append((shown[-1], dict(targets)))
+        return loss(outputs, targets, *rest)
+
+    monkeypatch.setattr(Network, "forward", seen)
+    monkeypatch.setattr(loop, "training_loss", asked)
+    return found
+
+
+ONLY_MOVED = {"brightness": 0.0, "contrast": 0.0, "erase": 0.0}
+
+
+def test_a_pupil_learns_its_teachers_answers_to_the_pictures_that_it_is_shown(
+    dataset: Path,
+    trained: Path,
+    tmp_path: Path,
+    lessons: list[tuple[torch.Tensor, dict[Head, torch.Tensor]]],
+) -> None:
+    values = TINY | {"early_share": 0.0, "augment": ONLY_MOVED, "teacher": [str(trained)]}
+    settings = build(TrainSettings, values | {"loss": {"teacher_weight": 1.0}})
+    runtime = TrainRuntime(device="cpu", precision="fp32")
+    fit(load_training_data(dataset, settings), tmp_path, settings, runtime=runtime)
+    assert len(lessons) == 8
+    teacher = Teacher([str(trained)], ["fer2013", "crowd"], torch.device("cpu"))
+    for pictures, targets in lessons:
+        answers = teacher.probabilities(pictures, bf16=False)
+        assert targets.keys() == answers.keys()
+        for head, target in targets.items():
+            torch.testing.assert_close(target, answers[head], atol=1e-4, rtol=0)
+            assert (target - target[0]).abs().max() > 1e-2  # and they are not all the same
+
+
+def test_early_epochs_show_smaller_pictures(
+    dataset: Path, tmp_path: Path, lessons: list[tuple[torch.Tensor, dict[Head, torch.Tensor]]]
+) -> None:
+    settings = build(TrainSettings, TINY | {"epochs": 2, "early_share": 0.5, "early_size": 24})
+    fit(load_training_data(dataset, settings), tmp_path, settings, runtime=CPU)
+    assert [pictures.shape[-1] for pictures, _ in lessons] == [24] * 8 + [48] * 8
+
+
+@pytest.mark.parametrize("mixup", [0.0, 1.0])
+def test_pictures_are_mixed_as_their_targets_are(
+    dataset: Path,
+    tmp_path: Path,
+    lessons: list[tuple[torch.Tensor, dict[Head, torch.Tensor]]],
+    mixup: float,
+) -> None:
+    values = TINY | {"early_share": 0.0, "augment": ONLY_MOVED | {"mixup": mixup}}
+    settings = build(TrainSettings, values)
+    data = load_training_data(dataset, settings)
+    grays = 30 * torch.arange(1, 8)  # one to an expression, wherever a picture is moved to
+    images = grays.byte().numpy()[data.train.labels][:, None, None].repeat(48, 1).repeat(48, 2)
+    fit(replace(data, train=replace(data.train, images=images)), tmp_path, settings, runtime=CPU)
+    targets = torch.cat([targets["fer2013"] for _, targets in lessons])
+    pictures = torch.cat([pictures for pictures, _ in lessons])
+    wanted = (targets @ grays.float()).view(-1, 1, 1, 1).expand_as(pictures)
+    torch.testing.assert_close(pictures, wanted, atol=0.1, rtol=0)
+    mixed = (targets.amax(1) < 0.99).float().mean()
+    assert mixed > 0.5 if mixup else mixed == 0
 
 
 def test_pictures_are_framed_before_they_are_moved(

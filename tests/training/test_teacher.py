@@ -60,7 +60,7 @@ def test_views_take_turns_and_are_answered_as_they_are_moved(master: Path) -> No
         torch.testing.assert_close(found, wanted[head], atol=1e-5, rtol=0)
 
 
-def test_a_pupil_learns_and_records_whose_it_is(dataset: Path, master: Path, tmp_path: Path) -> None:
+def test_a_pupil_records_whose_it_is(dataset: Path, master: Path, tmp_path: Path) -> None:
     values = SHORT | {"teacher": [str(master)], "augment": {"mixup": 0.2}}
     train(dataset, tmp_path / "pupil", build(TrainSettings, values), runtime=CPU)
     assert set(read_json(tmp_path / "pupil" / "manifest.json")["teacher"]) == {str(master)}
