@@ -7,9 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from fer_batch.emotions import LABELS
 from fer_batch.errors import InputError, UsageError
-from fer_batch.storage import LOCK, read_json
+from fer_batch.storage import LOCK, read_json, writing
 
 _WRITTEN = frozenset(
     {
@@ -33,10 +32,8 @@ CONFUSION = "confusion_matrix"
 """The name, less its suffix, of the picture over all sources."""
 CONFUSION_PICTURE = f"{CONFUSION}.png"
 SUMMARY = "summary.csv"
-_BEGIN_WITH = {SUMMARY: b"source,status,reason,", f"{CONFUSION}.csv": f"true,{LABELS[0]},".encode()}
-"""The tables over all sources, and by what they are known again."""
 _HEADER = 4096
-"""Bytes in which that is looked for."""
+"""Bytes of a table in which its columns stand."""
 
 
 def manifest_of(folder: Path) -> Path:
@@ -62,24 +59,39 @@ def read_manifest(folder: Path) -> dict[str, Any] | None:
 def require_own_tables(out: Path) -> None:
     """Refuse a results' folder in which what is written over all sources would replace somebody's file.
 
+    `train` and `evaluate` draw confusion matrices too: one is of `annotate` where its summary lies beside it.
+
     Raises:
         UsageError: there is one.
-        InputError: a file cannot be read.
+        OutputError: it cannot be told what is there.
     """
-    for name, beginning in _BEGIN_WITH.items():
-        path = out / name
-        try:
-            with path.open("rb") as file:
-                own = file.readline(_HEADER).replace(b'"', b"").startswith(beginning)
-        except (FileNotFoundError, NotADirectoryError):
-            continue
-        except OSError as error:
-            raise InputError(f"cannot read {path}: {error.strerror}") from error
-        if not own:
-            raise UsageError(f"{path} is in the way and is no table of annotate: move it away")
-    picture = out / CONFUSION_PICTURE
-    if picture.exists() and not picture.with_suffix(".csv").exists():
-        raise UsageError(f"{picture} is in the way and is no picture of annotate: move it away")
+    with writing(out):
+        if _is_summary(out / SUMMARY):
+            return
+        for name in (SUMMARY, f"{CONFUSION}.csv", CONFUSION_PICTURE):
+            if (out / name).exists():
+                raise UsageError(f"{out / name} is in the way and was not written by annotate: move it away")
+
+
+def is_picture_over_all(path: Path) -> bool:
+    """Whether a file is the confusion matrix that `annotate` drew, under whatever results' folder."""
+    try:
+        return path.name == CONFUSION_PICTURE and _is_summary(path.with_name(SUMMARY))
+    except OSError:
+        return False
+
+
+def _is_summary(path: Path) -> bool:
+    """Whether `annotate` wrote a table over all sources there.
+
+    Raises:
+        OSError: there is something else that cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            return file.readline(_HEADER).replace(b'"', b"").startswith(b"source,status,reason,")
+    except (FileNotFoundError, NotADirectoryError):
+        return False
 
 
 def is_of(manifest: Mapping[str, Any], source: Mapping[str, Any]) -> bool:
@@ -92,24 +104,6 @@ def is_of(manifest: Mapping[str, Any], source: Mapping[str, Any]) -> bool:
 def holds_results(folder: Path) -> bool:
     """Whether a folder is one of a source's results, finished or not, under whatever results' folder."""
     return read_manifest(folder) is not None or (folder.suffix in UNFINISHED and (folder / LOCK).is_file())
-
-
-def is_result(path: Path, out: Path) -> bool:
-    """Whether a file or folder is the results' folder, or something that `annotate` wrote into it.
-
-    The picture over all sources is known by its name, under whatever results' folder.
-
-    Args:
-        path: a real path.
-        out: the results' folder, a real path, too; it may hold more than results.
-    """
-    if path == out or path.name == CONFUSION_PICTURE:
-        return True
-    return path.is_relative_to(out) and any(
-        folder.suffix in UNFINISHED or read_manifest(folder) is not None
-        for folder in (path, *path.parents)
-        if folder != out and folder.is_relative_to(out)
-    )
 
 
 def strangers(folder: Path) -> list[str]:

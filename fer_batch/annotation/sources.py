@@ -10,14 +10,15 @@ import unicodedata
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
+from itertools import takewhile
 from pathlib import Path, PurePosixPath
 from typing import Literal, NoReturn
 
 from fer_batch.annotation.results import (
-    CONFUSION_PICTURE,
     holds_results,
     is_of,
-    is_result,
+    is_picture_over_all,
     read_manifest,
     strangers,
 )
@@ -71,7 +72,8 @@ class Source:
         if self.kind == "image":
             return [self.path]
         _, _, files = next(os.walk(self.path, onerror=_reraise))
-        return [self.path / name for name in _visible(files) if _kind(name) == "image"]
+        paths = [self.path / name for name in _visible(files) if _kind(name) == "image"]
+        return [path for path in paths if not is_picture_over_all(path)]
 
     @property
     def folder_emotion(self) -> Emotion | None:
@@ -139,22 +141,22 @@ def find_sources(named: Sequence[str | Path], *, out: Path) -> list[Source]:
 
     Args:
         named: paths or patterns, as on the command line.
-        out: the results' folder, which is left out where it lies inside a named one; so are all results,
-            of other calls too, that a folder holds or a pattern reaches. Sources keep the folders that they
-            have there, and take none that is another's.
+        out: the results' folder, which is left out; so are all results, of other calls too, below a folder
+            that is named or the first part of a pattern. Sources keep the folders that they have there, and
+            take none that is another's.
 
     Raises:
         SourceOpenError: a path does not exist or a pattern matches nothing.
         UsageError: a named file is neither video nor picture.
         NothingFoundError: nothing is found at all.
     """
-    left_out = real_path(out)
+    if not named:
+        raise UsageError("there are no sources: name videos, pictures, folders of either, or patterns")
+    left_out = _LeftOut(out)
     found: dict[Path, Source] = {}
     for path in _expand(named, left_out):
         for source in _sources_at(path, left_out):
             found.setdefault(real_path(source.path), source)
-    if not named:
-        raise UsageError("there are no sources: name videos, pictures, folders of either, or patterns")
     if not found:
         places = ", ".join(readable(name) for name in named)
         raise NothingFoundError(
@@ -163,7 +165,28 @@ def find_sources(named: Sequence[str | Path], *, out: Path) -> list[Source]:
     return _tell_apart(list(found.values()), out)
 
 
-def _expand(named: Sequence[str | Path], left_out: Path) -> Iterator[Path]:
+class _LeftOut:
+    """What is no footage: the results' folder, and results of this and of other calls.
+
+    Args:
+        out: the results' folder.
+    """
+
+    def __init__(self, out: Path) -> None:
+        self._out = real_path(out)
+        self._holds_results = lru_cache(maxsize=None)(holds_results)  # asked for each file of a folder
+
+    def is_out(self, folder: Path) -> bool:
+        """Whether it is the results' folder, which may hold more than results."""
+        return real_path(folder) == self._out
+
+    def are_results(self, folder: Path, above: Path) -> bool:
+        """Whether a folder holds results, or one around it does that still lies below `above`."""
+        below = len(folder.parts) - len(above.parts)
+        return any(map(self._holds_results, (folder, *folder.parents)[:below]))
+
+
+def _expand(named: Sequence[str | Path], left_out: _LeftOut) -> Iterator[Path]:
     for name in named:
         if not str(name):
             raise UsageError("a source is named by an empty text: write `.` for the folder you are in")
@@ -178,13 +201,15 @@ def _expand(named: Sequence[str | Path], left_out: Path) -> Iterator[Path]:
         matches = sorted(glob.glob(str(name), recursive=True), key=natural_key)  # noqa: PTH207 - absolute patterns too
         if not matches:
             raise SourceOpenError(f"{readable(name)} does not exist")
+        above = Path(*takewhile(lambda part: not glob.has_magic(part), path.parts))
         for match in map(Path, matches):
-            fit = match.is_dir() or _kind(match.name)
-            if fit and not (is_result(real_path(match), left_out) or any(map(holds_results, match.parents))):
+            folder = match if match.is_dir() else match.parent
+            fit = folder == match or (_kind(match.name) and not is_picture_over_all(match))
+            if fit and not left_out.are_results(folder, above):
                 yield match
 
 
-def _sources_at(path: Path, left_out: Path) -> Iterator[Source]:
+def _sources_at(path: Path, left_out: _LeftOut) -> Iterator[Source]:
     if path.is_dir():
         yield from _sources_in(path, left_out)
         return
@@ -194,19 +219,19 @@ def _sources_at(path: Path, left_out: Path) -> Iterator[Source]:
     yield Source(_result_name(path.stem), path, kind)
 
 
-def _sources_in(root: Path, left_out: Path) -> Iterator[Source]:
+def _sources_in(root: Path, left_out: _LeftOut) -> Iterator[Source]:
     seen: set[Path] = set()
     unlisted: list[OSError] = []
     for folder, folders, files in os.walk(root, onerror=unlisted.append, followlinks=True):
         here = Path(folder)
         real = real_path(here)
-        if real in seen or is_result(real, left_out) or holds_results(here):
+        if real in seen or left_out.is_out(real) or left_out.are_results(here, root):
             folders.clear()
             continue
         seen.add(real)
         folders[:] = _visible(folders)
         visible = _visible(files)
-        if any(_kind(name) == "image" and name != CONFUSION_PICTURE for name in visible):
+        if any(_kind(name) == "image" and not is_picture_over_all(here / name) for name in visible):
             yield _folder_source(here, root)
         for name in visible:
             if _kind(name) == "video":

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit
 
-from fer_batch.errors import ModelError
+from fer_batch.errors import ModelError, UsageError
 from fer_batch.inference.picture import ArrayPicture, Picture
 from fer_batch.inference.session import ON_CPU, Runtime, open_network
 from fer_batch.inference.yunet_graph import INPUT, OUTPUT, STRIDES, batched_yunet
@@ -229,7 +229,10 @@ def resolve_detector(detector: str | Path) -> Path:
 
     Raises:
         ModelError: there is neither, or it must not be looked at.
+        UsageError: the path is empty.
     """
+    if not str(detector):
+        raise UsageError(f"the path is empty: give {', '.join(DETECTORS)} or an .onnx file as the detector")
     if str(detector) in DETECTORS:
         return DETECTORS[str(detector)]()
     path = Path(detector)

@@ -241,7 +241,10 @@ def resolve(model: str | Path) -> Path:
 
     Raises:
         ModelError: there is no such file, or it must not be looked at.
+        UsageError: the path is empty, which does not mean the current folder.
     """
+    if not str(model):
+        raise UsageError("the path is empty: give `default`, a run folder or an .onnx file as the model")
     if str(model) == "default":
         return default_model()
     path = Path(model)

@@ -30,6 +30,7 @@ from fer_batch.storage import (
     atomic_file,
     file_sha256,
     require_text_path,
+    resumable_scratch,
     schema,
     versions,
     write_json,
@@ -38,12 +39,10 @@ from fer_batch.storage import (
 )
 
 _METRICS = "metrics.json"
-"""Written last: where it is, the others are of the same evaluation."""
-_WRITTEN = frozenset(
-    {"confusion_matrix.csv", "confusion_matrix.png", "predictions.parquet", "unreadable.csv", _METRICS}
-)
-_UNFINISHED = ".*.partial.*"
-"""Files that a kill left."""
+"""Where it is, the others are of the same evaluation."""
+_WRITTEN = ("confusion_matrix.csv", "confusion_matrix.png", "predictions.parquet", "unreadable.csv", _METRICS)
+_WORK = "evaluation"
+"""What the files are of, in a folder of that name that is begun, until all of them are whole."""
 
 
 @dataclass(frozen=True)
@@ -72,8 +71,8 @@ def evaluate(
     are given again without the pictures that have an exact twin in the training split, where there
     is a training split to compare with.
 
-    What was stopped is measured anew by the same call. `metrics.json` is written last, and that of an
-    earlier evaluation goes before: where it is, the files beside it are of the same evaluation.
+    All are written beside `out`'s files and then take their places: an earlier evaluation stays whole until
+    this one is. What was stopped is measured anew by the same call.
 
     Class folders without folders of splits are measured all together; the split in the metrics'
     settings is then None.
@@ -124,28 +123,29 @@ def evaluate(
         },
         "versions": versions("onnxruntime", "numpy"),
     }
-    with writing(out):
-        for former in (out / _METRICS, *out.glob(_UNFINISHED)):
-            former.unlink(missing_ok=True)
     title = f"{settings.head} head on {split.name}"
-    write_confusion(confusion(labels, probabilities.argmax(1)), out / "confusion_matrix", title)
-    _write_predictions(out / "predictions.parquet", split, rows, labels, probabilities, twins)
-    _write_unreadable(out / "unreadable.csv", loaded.unreadable)
-    write_json(out / _METRICS, metrics)
+    with resumable_scratch(out / _WORK, {}) as begun:
+        write_confusion(confusion(labels, probabilities.argmax(1)), begun / "confusion_matrix", title)
+        _write_predictions(begun / "predictions.parquet", split, rows, labels, probabilities, twins)
+        _write_unreadable(begun / "unreadable.csv", loaded.unreadable)
+        write_json(begun / _METRICS, metrics)
+        with writing(out):
+            (out / _METRICS).unlink(missing_ok=True)  # for a moment, the others are of two evaluations
+            for name in _WRITTEN:
+                (begun / name).replace(out / name)
     return EvaluateResult(out, metrics, loaded.unreadable)
 
 
 def _require_own(out: Path) -> None:
-    """Refuse a folder that holds neither an evaluation nor what one that was stopped left behind.
+    """Refuse a folder that holds neither an evaluation nor one that was stopped.
 
     Raises:
         UsageError: it is a training run, say, whose confusion matrix stays its own.
         OutputError: it cannot be told what is there.
     """
     with writing(out):
-        if not out.is_dir() or (out / _METRICS).is_file():
-            return
-        if any(entry.name not in _WRITTEN and not entry.match(_UNFINISHED) for entry in out.iterdir()):
+        own = (out / _METRICS).is_file() or (out / f"{_WORK}.begun").is_dir()
+        if not own and out.is_dir() and any(out.iterdir()):
             raise UsageError(f"{out} is not empty and holds no evaluation: choose another folder to write to")
 
 

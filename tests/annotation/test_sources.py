@@ -203,8 +203,11 @@ def test_no_pattern_reaches_results(tmp_path: Path, pattern: str) -> None:
     finish(tmp_path, "a", "b/c")
     out = (tmp_path / "out").rename(tmp_path / "s" / "out")
     touch(
-        out, "a/overlay.mp4", "b/c/overlay/1.png", "d.begun/overlay.mp4", "confusion_matrix.png", "b/own.mp4"
+        out,
+        *("a/overlay.mp4", "b/c/overlay/1.png", "d.begun/overlay.mp4", "d.begun/.lock"),
+        *("confusion_matrix.png", "b/own.mp4"),
     )
+    (out / "summary.csv").write_text('"source","status","reason","frames"\n')
     found = find_sources([tmp_path / "s" / pattern, tmp_path / "s"], out=out)
     assert {source.path for source in found} == {
         tmp_path / "s" / "a.mp4",
@@ -229,17 +232,32 @@ def test_results_of_another_call_are_no_footage(tmp_path: Path, named: str, foot
     before = (tmp_path / "out").rename(tmp_path / "s" / "before")
     touch(before, "a/overlay.mp4", "a/overlay/1.png", "f.begun/overlay.mp4", "f.begun/.lock")
     touch(before, "confusion_matrix.png", "own/c.mp4")
+    (before / "summary.csv").write_text("source,status,reason,frames\n")
     (tmp_path / "s" / "web" / "manifest.json").write_text('{"name": "app"}')  # of another program
     found = find_sources([tmp_path / named], out=tmp_path / "out")
     assert {source.path.relative_to(tmp_path).as_posix() for source in found} == footage
 
 
-def test_an_overlay_that_is_named_is_footage(tmp_path: Path) -> None:
+@pytest.mark.parametrize("named", ["before/a/overlay.mp4", "before/a", "before/a/*.mp4", "before/a/o*"])
+@pytest.mark.parametrize("relative", [False, True])
+def test_results_that_are_named_are_footage(
+    tmp_path: Path, named: str, relative: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     touch(tmp_path, "s/a.mp4")
     finish(tmp_path, "a")
-    overlay = (tmp_path / "out").rename(tmp_path / "before") / "a" / "overlay.mp4"
-    overlay.touch()
-    assert names(tmp_path, "before/a/overlay.mp4") == ["overlay"]
+    ((tmp_path / "out").rename(tmp_path / "before") / "a" / "overlay.mp4").touch()
+    monkeypatch.chdir(tmp_path / "before")
+    place = named.removeprefix("before/") if relative else tmp_path / named
+    assert [source.name for source in find_sources([place], out=tmp_path / "out")] == ["overlay"]
+
+
+def test_a_picture_that_is_called_as_a_confusion_matrix_is_footage_elsewhere(tmp_path: Path) -> None:
+    touch(tmp_path, "s/confusion_matrix.png", "t/a.png", "t/confusion_matrix.png")
+    (tmp_path / "t" / "summary.csv").write_text("source,status,reason,frames\n")
+    (s,) = find_sources([tmp_path / "s"], out=tmp_path / "out")
+    assert [path.name for path in s.pictures] == ["confusion_matrix.png"]
+    (t,) = find_sources([tmp_path / "t"], out=tmp_path / "out")
+    assert [path.name for path in t.pictures] == ["a.png"]
 
 
 def test_hidden_files_are_passed_over(tmp_path: Path) -> None:

@@ -8,9 +8,11 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
+import cv2
 import pytest
 import typer.main
 from processes import run
+from videos import portrait
 
 import fer_batch
 from fer_batch.cli.app import app
@@ -90,13 +92,19 @@ def test_version_is_the_packages() -> None:
         ["evaluate", "default", "data", ""],
         ["filter", ""],
         ["model", "export", "default", ""],
+        ["model", "show", ""],
+        ["annotate", "{portrait}", "--out", "out", "--model", ""],
+        ["annotate", "{portrait}", "--out", "out", "--detector", ""],
     ],
 )
 def test_no_path_is_not_the_current_folder(arguments: list[str], tmp_path: Path) -> None:
-    done = run(*arguments, cwd=tmp_path)
+    (tmp_path / "there").mkdir()
+    picture = tmp_path / "there" / "portrait.png"
+    cv2.imwrite(str(picture), portrait())
+    done = run(*(argument.format(portrait=picture) for argument in arguments), cwd=tmp_path)
     assert done.returncode == 2
     assert "the path is empty" in done.stderr
-    assert list(tmp_path.iterdir()) == []
+    assert [path.name for path in tmp_path.iterdir()] == ["there"]
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="only Linux has a disk that is always full")

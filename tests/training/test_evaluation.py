@@ -115,16 +115,25 @@ def test_what_was_stopped_is_measured_anew(
         raise KeyboardInterrupt
 
     out = tmp_path / "out"
+    written: dict[str, bytes] = {}
     for before in ("nothing", "another evaluation"):
         with monkeypatch.context() as patched:
             patched.setattr(evaluation, stopped_in, stop)
             with pytest.raises(KeyboardInterrupt):
-                evaluate("default", dataset, out)
-        assert not (out / "metrics.json").exists(), before  # the others are of two evaluations
-        out.mkdir(exist_ok=True)
-        (out / ".predictions.1.partial.parquet").write_bytes(b"left by a kill")
+                evaluate("default", dataset, out, EvaluateSettings(flip=True))
+        left = {path.name: path.read_bytes() for path in out.iterdir() if path.is_file()}
+        assert left == written, before
         assert evaluate("default", dataset, out).metrics == read_json(out / "metrics.json")
-        assert len(list(out.iterdir())) == 5
+        written = {path.name: path.read_bytes() for path in out.iterdir()}
+        assert len(written) == 5
+
+
+@pytest.mark.parametrize("name", ["confusion_matrix.png", "predictions.parquet", ".notes.partial.txt"])
+def test_a_users_file_is_not_written_over(dataset: Path, tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_text("mine")
+    with pytest.raises(UsageError, match="is not empty and holds no evaluation"):
+        evaluate("default", dataset, tmp_path)
+    assert (tmp_path / name).read_text() == "mine"
 
 
 def test_a_folder_that_cannot_be_written_is_refused_first(tmp_path: Path) -> None:
