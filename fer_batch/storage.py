@@ -184,7 +184,7 @@ QUALITY_COLUMN = Column(
     "quality",
     pa.float32(),
     "how well the face can be read, 0–1: the least, as far as they are known, of the columns `quality_…` "
-    "and of how sure the detector is",
+    "and of how sure the detector is; between searches, pose and detector count as at the last one",
 )
 
 FACE_COLUMNS: tuple[Column, ...] = (
@@ -199,7 +199,11 @@ FACE_COLUMNS: tuple[Column, ...] = (
         "not searched, oldest track first",
     ),
     Column(
-        "track", pa.int64(), "number of the face's track, the same as long as it is followed; videos only"
+        "track",
+        pa.int64(),
+        "number of the face's track, the same as long as it is followed: it ends where a search misses the "
+        "face and none finds it within `tracking.max_gap_s`; where none was made for longer, it goes on "
+        "in a face that is about where it was; videos only",
     ),
     Column(
         "x",
@@ -223,7 +227,12 @@ FACE_COLUMNS: tuple[Column, ...] = (
         "most probable expression over the track's time; empty where it is uncertain; videos only",
     ),
     *(
-        Column(name, pa.float32(), f"probability of {label}, averaged over the track's time; videos only")
+        Column(
+            name,
+            pa.float32(),
+            f"probability of {label}, averaged over the track's time; empty where no face that is good "
+            "enough is near; videos only",
+        )
         for name, label in zip(SMOOTHED, LABELS, strict=True)
     ),
     QUALITY_COLUMN,

@@ -44,7 +44,8 @@ class Clock:
         self._first_is_late = midway
         self._may_be_set = may_be_joined(container)
         self._base = time_base(stream)
-        self._start_s = self._seconds(stream.start_time or 0)
+        self._start = stream.start_time or 0
+        """In ticks: times that are taken from each other as seconds would be rounded three times."""
         self._step_s = float(step(stream))
         self.late_s = 0.0
         """How much later than the stream says its first frame is shown, where frames have no such times."""
@@ -58,14 +59,14 @@ class Clock:
         ticks = picture.dts if picture.pts is None else picture.pts
         if picture.pts is None and ticks is not None and self._last_s == -math.inf:
             # A file without presentation times: all are late alike.
-            stated_s, self._start_s = self._start_s, self._seconds(ticks)
-            self.late_s = self._start_s - stated_s
-        time_s = following if ticks is None else self._seconds(ticks) - self._start_s
+            self.late_s = self._seconds(ticks - self._start)
+            self._start = ticks
+        time_s = following if ticks is None else self._seconds(ticks - self._start)
         pts = picture.pts
         late = self._first_is_late and self._last_s == -math.inf
-        if not late and self._leaps(time_s - following):
-            self._start_s += time_s - following
-            time_s, pts = following, None
+        if ticks is not None and not late and self._leaps(time_s - following):
+            self._start += round((time_s - following) / self._base)
+            time_s, pts = self._seconds(ticks - self._start), None
         self._last_s = time_s
         self._pts = pts = pts if pts is not None and self._pts is not None and pts > self._pts else None
         end_s = time_s + (self._seconds(picture.duration or 0) or self._step_s)
@@ -82,7 +83,7 @@ class Clock:
 
     def ticks(self, time_s: float) -> float:
         """A time as the stream counts it."""
-        return (time_s + self._start_s + SAME_TIME_S) / self._base
+        return (time_s + SAME_TIME_S) / self._base + self._start
 
     def _seconds(self, ticks: int) -> float:
         return ticks * self._base.numerator / self._base.denominator

@@ -71,8 +71,9 @@ class TrackedFrame:
     tracks: NDArray[np.int64]
     """[N]; -1 for pictures, which have no tracks."""
     to_crop: Detections
-    """What to cut out: `faces`, or, where none were searched, the same faces as they were last found, moved
-    along with their tracks. They are a guess, which is why `faces` has no landmarks there."""
+    """What to cut out and judge: `faces`, or, where none were searched, the same faces as they were last
+    found, moved along with their tracks. They are a guess, which is why `faces` has no landmarks there, and
+    no scores."""
     resume: dict[str, Any] | None
     """At the end of a part: all that the stages up to here need to go on behind this frame."""
 

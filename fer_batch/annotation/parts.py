@@ -163,6 +163,7 @@ def _face_table(frames: list[AnnotatedFrame]) -> pa.Table:
         name: stacked([getattr(annotated.quality, name) for annotated in frames], 1)[:, 0]
         for name in ("overall", "size", "sharpness", "pose", "light")
     }
+    quality["pose"][np.isnan(scores)] = np.nan  # between searches it is a guess, as landmarks are
     columns: dict[str, Any] = {
         "file": [read[index].file for index in owner],
         "frame": np.array([frame.index for frame in read], np.int64)[owner],

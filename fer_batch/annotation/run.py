@@ -56,7 +56,7 @@ from fer_batch.storage import (
     write_json,
 )
 
-RESULTS_VERSION = 7
+RESULTS_VERSION = 8
 """Raised when the same input would give other results, so that finished sources are done again."""
 
 _log = logging.getLogger(__name__)

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fer_batch.annotation.blur import blacken
+from fer_batch.annotation.clock import SAME_TIME_S
 from fer_batch.annotation.decode import Position
 from fer_batch.annotation.face_quality import face_quality
 from fer_batch.annotation.frames import (
@@ -49,7 +50,7 @@ def mark(
     Args:
         frames: in order; those of videos have times. Closed at the end.
         settings: masks, and how many frames are searched; besides, every picture is, the first frame of each
-            scene, and any before which, or behind which, a track would end unseen.
+            scene, and any before which, or behind which, none would be for longer than `max_gap_s`.
         resume: what is known of the frames before them.
 
     Raises:
@@ -78,11 +79,12 @@ def _marked(
             seen = thumbnail(picture)
         cut = before is not None and seen is not None and is_cut(before, seen)
         # Tracks alone fill a frame that is not searched. A picture has none, nor has a scene's first frame;
-        # and all would have ended by the next frame where the last search was too long ago.
+        # and where faces are, no track tells for longer than `max_gap_s`.
         search = cut or number % settings.detection.every == 0 or frame.time_s is None
         if frame.time_s is not None:
             next_s = frame.time_s if following is None or following.time_s is None else following.time_s
-            search = search or max(frame.time_s, next_s) - searched_s > settings.tracking.max_gap_s
+            longest_s = settings.tracking.max_gap_s + SAME_TIME_S
+            search = search or max(frame.time_s, next_s) - searched_s > longest_s
             searched_s = frame.time_s if search and picture is not None else searched_s
         yield MarkedFrame(frame, number, cut, search, seen)
         before, number = seen, number + 1
@@ -152,13 +154,19 @@ def follow(frames: Iterable[DetectedFrame], tracker: Tracker | None) -> Iterator
             faces = detected.faces or no_faces()
             tracks, to_crop = np.full(len(faces), -1, np.int64), faces
         elif detected.faces is None:
-            tracks, boxes, points = tracker.coast(frame.time_s, frame.picture.size)
+            tracks, boxes, points, scores = tracker.coast(frame.time_s, frame.picture.size)
             faces = _unseen(boxes)
-            to_crop = _of_points(points, faces.scores)
+            to_crop = _of_points(points, scores)
         else:
             faces = to_crop = detected.faces
-            size = frame.picture.size
-            tracks = tracker.update(frame.time_s, faces.boxes, size, points=_points(faces), cut=marked.cut)
+            tracks = tracker.update(
+                frame.time_s,
+                faces.boxes,
+                frame.picture.size,
+                points=_points(faces),
+                scores=faces.scores,
+                cut=marked.cut,
+            )
         resume = None
         if (marked.number + 1) % FRAMES_A_PART == 0:
             resume = {
@@ -208,7 +216,7 @@ class Classifying:
     def __call__(self, batch: list[CroppedFrame]) -> list[AnnotatedFrame]:
         """The same frames with the quality and the probabilities of their faces."""
         crops = np.concatenate([item.crops for item in batch])
-        faces = [item.tracked.faces for item in batch]
+        faces = [item.tracked.to_crop for item in batch]
         together = Detections(
             np.concatenate([one.boxes for one in faces]),
             np.concatenate([one.scores for one in faces]),

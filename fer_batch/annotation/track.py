@@ -4,6 +4,10 @@ A Kalman filter for each face predicts where it is next (Kalman 1960; Bewley et 
 Online and Realtime Tracking"), and one optimal assignment a frame gives each detection to the track
 that it is likeliest to come from. What a face looks like is never used: a track says nothing about
 who it is, and a person who leaves and comes back has another one.
+
+A track ends where a search misses its face and none finds it within `max_gap_s`. Where nobody searched for
+longer than that, as where few frames are sampled, no prediction holds: the track goes on in a face that is
+about where it was.
 """
 
 from __future__ import annotations
@@ -17,12 +21,16 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
+from fer_batch.annotation.clock import SAME_TIME_S
 from fer_batch.settings import TrackingSettings
 
 # In heights of the face, and seconds. A head that walks past moves two heights a second; detectors
 # place a box to a twentieth of its height.
 _MEASURED = 0.05
 """Standard deviation of a box's centre, and of the logarithm of its height."""
+_STAYED = 0.2
+"""The same of a face that nobody has looked for in longer than one may be missed: within the gate, boxes that
+overlap."""
 _FIRST_VELOCITY = 2.0
 """Standard deviation of the velocity of a face that is seen for the first time."""
 _FIRST_GROWTH = 0.3
@@ -82,6 +90,8 @@ class _Track:
     points: list[list[float | None]]
     """Of the face when it was last seen, from the centre and in heights; None where unknown. They move along,
     and tell nothing of which face is whose."""
+    score: float | None = None
+    """The detector's of the face when it was last seen; None where unknown."""
 
     @classmethod
     def from_state(cls, state: Mapping[str, Any]) -> _Track:
@@ -102,6 +112,11 @@ class _Track:
     @property
     def moved_points(self) -> NDArray[np.float64]:
         return np.array(self.points, np.float64).reshape(-1, 2) * self.height + (self.x.value, self.y.value)
+
+    def stay(self) -> None:
+        """Expect the face about where it is, whatever way it was going."""
+        x, y, log_height = (axis.value for axis in (self.x, self.y, self.log_height))
+        self.x, self.y, self.log_height = _resting(x, y, log_height, _STAYED)
 
     def keep(self, points: NDArray[np.float32]) -> None:
         """Take these points along from here."""
@@ -157,6 +172,7 @@ class Tracker:
         size: tuple[int, int],
         *,
         points: NDArray[np.float32] | None = None,
+        scores: NDArray[np.float32] | None = None,
         cut: bool = False,
     ) -> NDArray[np.int64]:
         """Give the faces of the next frame their tracks.
@@ -167,6 +183,7 @@ class Tracker:
             size: height and width of the frame in pixels.
             points: float32 [N, P, 2], x and y in pixels, of the faces, which `coast` moves along with them;
                 NaN where unknown. In every frame as many.
+            scores: float32 [N], the detector's, which `coast` tells again; NaN where unknown.
             cut: the frame begins a new scene: no track goes on.
 
         Returns:
@@ -187,12 +204,15 @@ class Tracker:
                 _correct(track, box, time_s)
             if points is not None:
                 track.keep(points[index])
+            if scores is not None:
+                score = float(scores[index])
+                track.score = score if math.isfinite(score) else None
             numbers[index] = track.number
         return numbers
 
     def coast(
         self, time_s: float, size: tuple[int, int]
-    ) -> tuple[NDArray[np.int64], NDArray[np.float32], NDArray[np.float32]]:
+    ) -> tuple[NDArray[np.int64], NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
         """Where the faces of the last searched frame are expected in one that is not searched.
 
         Args:
@@ -200,27 +220,33 @@ class Tracker:
             size: height and width of the frame in pixels.
 
         Returns:
-            int64 [N], their tracks; float32 [N, 4], their boxes: x0, y0, x1, y1 in pixels; and
-            float32 [N, P, 2], the points that were last seen, moved and grown with the faces.
+            int64 [N], their tracks; float32 [N, 4], their boxes: x0, y0, x1, y1 in pixels;
+            float32 [N, P, 2], the points that were last seen, moved and grown with the faces; and
+            float32 [N], their scores when they were last seen.
         """
         self._predict(time_s, size)
         going = [track for track in self._tracks if track.seen_s == self._searched_s]
         boxes = np.array([track.box for track in going], np.float32).reshape(-1, 4)
         points = np.array([track.moved_points for track in going], np.float32)
-        return np.array([track.number for track in going], np.int64), boxes, points
+        scores = np.array([track.score for track in going], np.float32)
+        return np.array([track.number for track in going], np.int64), boxes, points, scores
 
     def _predict(self, time_s: float, size: tuple[int, int]) -> None:
-        """Move every track on to this time; forget those unseen for too long, or gone from the picture."""
+        """Move every track on to this time; forget those missed for too long, or gone from the picture."""
         # A time that runs backwards, as in damaged files, is a frame in which nothing moved.
         dt, self._time_s = max(0.0, time_s - self._time_s), time_s
         kept = []
         for track in self._tracks:
-            height = track.height
-            track.x.predict(dt, _VELOCITY_CHANGE * height)
-            track.y.predict(dt, _VELOCITY_CHANGE * height)
-            track.log_height.predict(dt, _GROWTH_CHANGE)
-            missed = time_s - track.seen_s > self._settings.max_gap_s
-            if not missed and _in_picture(track, size):
+            if time_s - track.seen_s <= self._settings.max_gap_s + SAME_TIME_S:
+                height = track.height
+                track.x.predict(dt, _VELOCITY_CHANGE * height)
+                track.y.predict(dt, _VELOCITY_CHANGE * height)
+                track.log_height.predict(dt, _GROWTH_CHANGE)
+            elif track.seen_s == self._searched_s:  # nobody has looked for it since
+                track.stay()
+            else:
+                continue
+            if _in_picture(track, size):
                 kept.append(track)
         self._tracks = kept
 
@@ -234,20 +260,22 @@ class Tracker:
         return {row: self._tracks[column] for row, column in pairs if costs[row, column] < _NEVER}
 
     def _begin(self, box: _Box, time_s: float) -> _Track:
-        height = math.exp(box.log_height)
-        place, velocity = (_MEASURED * height) ** 2, (_FIRST_VELOCITY * height) ** 2
-        track = _Track(
-            number=self._next,
-            seen_s=time_s,
-            x=_Axis(box.x, 0.0, place, 0.0, velocity),
-            y=_Axis(box.y, 0.0, place, 0.0, velocity),
-            log_height=_Axis(box.log_height, 0.0, _MEASURED**2, 0.0, _FIRST_GROWTH**2),
-            aspect=box.aspect,
-            points=[],
-        )
+        axes = _resting(box.x, box.y, box.log_height, _MEASURED)
+        track = _Track(self._next, time_s, *axes, aspect=box.aspect, points=[])
         self._next += 1
         self._tracks.append(track)
         return track
+
+
+def _resting(x: float, y: float, log_height: float, deviation: float) -> tuple[_Axis, _Axis, _Axis]:
+    """The axes of a face that is about here, and whose velocity is not known."""
+    height = math.exp(log_height)
+    place, velocity = (deviation * height) ** 2, (_FIRST_VELOCITY * height) ** 2
+    return (
+        _Axis(x, 0.0, place, 0.0, velocity),
+        _Axis(y, 0.0, place, 0.0, velocity),
+        _Axis(log_height, 0.0, deviation**2, 0.0, _FIRST_GROWTH**2),
+    )
 
 
 def _in_picture(track: _Track, size: tuple[int, int]) -> bool:

@@ -167,6 +167,32 @@ def test_however_few_frames_are_searched_tracks_go_on(tmp_path: Path) -> None:
         assert 4 <= sum(searched) <= 7
 
 
+def test_however_few_frames_are_sampled_tracks_go_on(tmp_path: Path) -> None:
+    video = encode(tmp_path / "rare.mkv", moving_face(6), times=[2.002 * frame for frame in range(6)])
+    annotate([video], tmp_path)
+    assert pq.read_table(tmp_path / "rare" / "faces.parquet")["track"].to_pylist() == [0] * 6
+
+
+def tilted_face(frames: int) -> list[np.ndarray]:
+    """Frames of a head that nods to its side and back, and that the detector is not sure of."""
+    turns = (cv2.getRotationMatrix2D((140, 75), 45.5 + 0.5 * np.sin(frame / 3), 1) for frame in range(frames))
+    return [cv2.warpAffine(portrait(), turn, (320, 180), borderMode=cv2.BORDER_REPLICATE) for turn in turns]
+
+
+def test_a_face_between_searches_is_as_poor_as_at_the_last_one(tmp_path: Path) -> None:
+    video = encode(tmp_path / "tilted.mp4", tilted_face(30))
+    settings = AnnotateSettings(
+        detection=DetectionSettings(every=3), quality=QualitySettings(min_quality=0.95)
+    )
+    (row,) = annotate([video], tmp_path, settings).rows
+    assert row["uncertain"] == row["faces"] == 30
+    faces = pq.read_table(tmp_path / "tilted" / "faces.parquet").to_pydict()
+    assert set(faces["smoothed_emotion"]) == {None}
+    for name in ("detection_score", "quality_pose", "nose_x"):
+        assert [value is not None for value in faces[name]] == [True, False, False] * 10
+    assert all(faces["quality"][row] <= faces["quality"][row - row % 3] + 1e-5 for row in range(30))
+
+
 def test_every_picture_is_searched(tmp_path: Path) -> None:
     (tmp_path / "set").mkdir()
     for number in range(4):
@@ -245,6 +271,28 @@ def test_interrupted_it_goes_on_behind_the_last_part(tmp_path: Path) -> None:
     seen.clear()
     annotate([video], out, AnnotateSettings(sampling=SamplingSettings(every=2)), progress=note)
     assert seen[0] == 1
+
+
+def test_it_goes_on_between_searches(tmp_path: Path) -> None:
+    video = encode(tmp_path / "long.mp4", tilted_face(60) * 18)  # 1,080 frames
+    settings = AnnotateSettings(detection=DetectionSettings(every=3))
+
+    def stop(_: str, frame: int, __: int | None) -> None:
+        if frame == 1070:
+            raise KeyboardInterrupt
+
+    seen: list[int] = []
+    with pytest.raises(KeyboardInterrupt):
+        annotate([video], tmp_path / "out", settings, progress=stop)
+    annotate([video], tmp_path / "out", settings, progress=lambda *at: seen.append(at[1]))
+    assert seen[0] == 1025
+    annotate([video], tmp_path / "whole", settings)
+    assert contents(tmp_path / "out", "long") == contents(tmp_path / "whole", "long")
+    faces = pq.read_table(tmp_path / "out" / "long" / "faces.parquet").to_pydict()
+    last, first = (faces["frame"].index(frame) for frame in (1023, 1024))
+    assert faces["quality"][last] < min(faces["quality_pose"][last], 0.9)  # else this would not tell
+    assert faces["quality"][first] <= faces["quality"][last]
+    assert faces["detection_score"][first] is None
 
 
 def test_what_was_read_outlives_a_disk_that_does_not_answer(

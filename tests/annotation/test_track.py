@@ -52,7 +52,39 @@ def test_a_face_that_is_missed_for_a_while_comes_back_as_itself() -> None:
 def test_a_face_that_is_missed_for_too_long_is_another() -> None:
     following = tracker(max_gap_s=0.5)
     assert following.update(0.0, boxes((300, 300)), SIZE).tolist() == [0]
+    assert following.update(0.3, boxes(), SIZE).tolist() == []
     assert following.update(0.6, boxes((300, 300)), SIZE).tolist() == [1]
+
+
+def test_the_roundness_of_a_clock_ends_no_track() -> None:
+    following = tracker(max_gap_s=0.5)
+    assert following.update(0.6, boxes((300, 300)), SIZE).tolist() == [0]
+    assert following.update(0.7, boxes(), SIZE).tolist() == []
+    assert following.update(1.1, boxes((300, 300)), SIZE).tolist() == [0]  # 1.1 - 0.6 > 0.5
+
+
+@pytest.mark.parametrize("seconds", [2.002, 10.0, 3600.0])
+def test_where_nobody_looks_for_long_a_face_that_stays_is_itself(seconds: float) -> None:
+    following, rng = tracker(), np.random.default_rng(0)
+    for frame in range(20):
+        (x, y), (u, v) = rng.uniform(-15, 15, (2, 2))
+        found = boxes((300 + x, 300 + y), (420 + u, 300 + v))
+        assert following.update(frame * seconds, found, SIZE).tolist() == [0, 1]
+    following.update(20 * seconds, boxes((300, 300)), SIZE)
+    # The other one was looked for and not found.
+    assert following.update(21 * seconds, boxes((300, 300), (420, 300)), SIZE).tolist() == [0, 2]
+
+
+def test_where_nobody_looks_for_long_a_face_elsewhere_is_another() -> None:
+    following = tracker()
+    for frame in range(10):  # it walks, which tells nothing of where it is so much later
+        following.update(frame / FPS, boxes((300 + 5.0 * frame, 300)), SIZE)
+    state = following.state
+    for place, number in (((350, 300), 0), ((375, 310), 0), ((345, 370), 1), ((415, 300), 1)):
+        later = Tracker(TrackingSettings(), state)
+        assert later.update(12.0, boxes(place), SIZE).tolist() == [number], place
+    bigger = Tracker(TrackingSettings(), state).update(12.0, boxes((345, 300), height=180), SIZE)
+    assert bigger.tolist() == [1]
 
 
 def test_one_that_walked_out_is_not_the_next_that_walks_in() -> None:
@@ -80,12 +112,12 @@ def test_coasting_goes_where_the_face_was_going() -> None:
     for frame in range(20):
         following.update(frame / FPS, boxes((200 + 5.0 * frame, 300), (800, 500)), SIZE)
     for frame in range(20, 24):
-        numbers, expected, _ = following.coast(frame / FPS, SIZE)
+        numbers, expected, *_ = following.coast(frame / FPS, SIZE)
         assert numbers.tolist() == [0, 1]
         np.testing.assert_allclose(expected, boxes((200 + 5.0 * frame, 300), (800, 500)), atol=4)
 
 
-def test_points_of_faces_coast_with_them() -> None:
+def test_points_and_scores_of_faces_coast_with_them() -> None:
     following = tracker()
     rng = np.random.default_rng(0)
     points = np.array([[-12, -9], [12, -9], [0, 3]], np.float32)
@@ -95,11 +127,13 @@ def test_points_of_faces_coast_with_them() -> None:
         grown = np.array([x, 300, x, 300]) + half
         found = np.concatenate((grown[None], boxes((800, 500)))).astype(np.float32)
         own = np.stack([points * zoom + (x, 300), [[1, 2], [np.nan, np.nan], [3, np.nan]]])
-        following.update(frame / FPS, found, SIZE, points=own.astype(np.float32))
+        scores = np.array([0.6 + frame / 100, np.nan], np.float32)
+        following.update(frame / FPS, found, SIZE, points=own.astype(np.float32), scores=scores)
         following = Tracker(TrackingSettings(), json.loads(json.dumps(following.state, allow_nan=False)))
-        _, _, now = following.coast(frame / FPS, SIZE)
+        *_, now, still = following.coast(frame / FPS, SIZE)
         np.testing.assert_allclose(now, own, rtol=1e-5)
-    _, _, moved = following.coast(22 / FPS, SIZE)
+        np.testing.assert_array_equal(still, scores)
+    *_, moved, _ = following.coast(22 / FPS, SIZE)
     assert moved.dtype == np.float32
     np.testing.assert_allclose(moved[0], points * 1.02**22 + (310, 300), atol=2.5)
     assert np.isnan(moved[1]).tolist() == [[False, False], [True, True], [False, True]]
