@@ -9,7 +9,8 @@ FerBatchError
  │  └ DecodeError           it opened, and its pictures cannot be decoded
  ├ ModelError            1  a model file is missing, damaged, or has other labels
  └ OutputError           1  disk full, no permission: what was finished stays valid
-    └ EncodeError           the pictures of one overlay are none that a video can have
+    ├ EncodeError           the pictures of one overlay are none that a video can have
+    └ OccupiedError         another process, or somebody's file, is where one result is prepared
 
 Two exit codes come from no error: 3, finished but some sources failed or are partial; and 130,
 interrupted.
@@ -66,3 +67,7 @@ class OutputError(FerBatchError):
 
 class EncodeError(OutputError):
     """An overlay cannot be encoded, and the next source's may well be."""
+
+
+class OccupiedError(OutputError):
+    """Another process, or somebody's file, is where one result is prepared; the next's place may be free."""

@@ -250,8 +250,9 @@ class DetectionSettings(Settings):
     min_face: Annotated[float, Ge(8), Lt(math.inf)] = 96.0
     """Height, in pixels of the frame, of the smallest face that must be found where `size` is `auto`."""
     every: Count = 1
-    """Search one sampled frame out of so many, the first of each scene, and any without which none
-    would be for longer than `tracking.max_gap_s`; between them, faces are where their track was going. Pictures are all searched."""
+    """Search one sampled frame out of so many, the first of each scene, and any without which none would be
+    for longer than `tracking.max_gap_s`; between them, faces are where their track was going. Pictures are all
+    searched."""
 
 
 @dataclass(frozen=True)
@@ -282,7 +283,7 @@ class TrackingSettings(Settings):
     """How faces are followed from frame to frame."""
 
     max_gap_s: Annotated[float, Gt(0), Le(60)] = 2.0
-    """A face that was looked for and not found for longer, in seconds, has another track when it comes back."""
+    """A face that is looked for and not found for longer, in seconds, has another track when it is back."""
 
 
 @dataclass(frozen=True)

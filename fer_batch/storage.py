@@ -22,7 +22,7 @@ import pyarrow as pa
 from filelock import FileLock, Timeout
 
 from fer_batch.emotions import LABELS
-from fer_batch.errors import InputError, OutputError
+from fer_batch.errors import InputError, OccupiedError, OutputError
 
 
 @dataclass(frozen=True)
@@ -363,7 +363,8 @@ def atomic_folder(path: Path) -> Iterator[Path]:
     clears. The caller syncs the files that matter. It also decides whether an existing `path` may go.
 
     Raises:
-        OutputError: the folder cannot be written, or another process is writing it.
+        OccupiedError: another process is writing the folder, or somebody's files lie where it is prepared.
+        OutputError: the folder cannot be written.
     """
     path = _replaceable(path)
     partial = path.with_name(f"{path.name}.partial")
@@ -394,7 +395,8 @@ def resumable_folder(
             everybody's way, so that nothing more comes into it. Where it raises, all stays as it is.
 
     Raises:
-        OutputError: the folder cannot be written, or another process is writing it.
+        OccupiedError: another process is writing the folder, or somebody's files lie where it is prepared.
+        OutputError: the folder cannot be written.
     """
     path = _replaceable(path)
     with _begun_folder(path, made_from) as lock:
@@ -411,7 +413,8 @@ def resumable_scratch(path: Path, made_from: Any) -> Iterator[Path]:
         made_from: all that its content follows from, as JSON gives it back.
 
     Raises:
-        OutputError: the folder cannot be written, or another process is at work in it.
+        OccupiedError: another process is at work in the folder, or somebody's files lie there.
+        OutputError: the folder cannot be written.
     """
     with _begun_folder(path, made_from) as lock:
         yield _begun(path)
@@ -441,13 +444,15 @@ def _held(folder: Path, path: Path) -> Iterator[FileLock]:
     mark = folder / LOCK
     with writing(path):
         if folder.exists() and not mark.is_file() and any(folder.iterdir()):
-            raise OutputError(f"cannot write {path}: {folder} is in the way and is not fer-batch's: move it")
+            raise OccupiedError(
+                f"cannot write {path}: {folder} is in the way and is not fer-batch's: move it"
+            )
         folder.mkdir(parents=True, exist_ok=True)
         lock = FileLock(mark)
         try:
             lock.acquire(timeout=0)
         except Timeout:
-            raise OutputError(f"cannot write {path}: another process is at work on it") from None
+            raise OccupiedError(f"cannot write {path}: another process is at work on it") from None
         try:
             if not path.exists() and _replaced(path).is_dir():
                 _replaced(path).rename(path)

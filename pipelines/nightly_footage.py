@@ -50,8 +50,15 @@ def run(settings: NightlySettings) -> int:
     output = Path(settings.output)
     with writing(output):
         output.mkdir(parents=True, exist_ok=True)
+    lock = output / ".nightly.lock"
+    with writing(lock):
+        try:
+            held = FileLock(lock, timeout=0).acquire()
+        except Timeout:  # an OSError too
+            log.error("another run is still at work in %s", output)
+            return EXIT_BUSY
     try:
-        with FileLock(output / ".nightly.lock", timeout=0):
+        with held:
             result = fer_batch.annotate(
                 [settings.input],
                 output,
@@ -63,9 +70,6 @@ def run(settings: NightlySettings) -> int:
     except NothingFoundError as error:
         log.info("nothing to do: %s", error)
         return 0
-    except Timeout:
-        log.error("another run is still at work in %s", output)
-        return EXIT_BUSY
     done = sum(due.to_do for due in result.due.values())
     frames = sum(row["frames"] for row in result.rows)
     log.info(

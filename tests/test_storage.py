@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fer_batch import storage
-from fer_batch.errors import InputError, OutputError
+from fer_batch.errors import InputError, OccupiedError, OutputError
 
 
 def test_atomic_file_replaces_only_when_all_went_well(tmp_path: Path) -> None:
@@ -132,7 +132,7 @@ def test_two_processes_do_not_write_one_folder(
 ) -> None:
     with folder(tmp_path / "data") as made:
         (made / "one").write_text("1")
-        with pytest.raises(OutputError, match="another process is at work"), folder(tmp_path / "data"):
+        with pytest.raises(OccupiedError, match="another process is at work"), folder(tmp_path / "data"):
             pass
     assert [child.name for child in (tmp_path / "data").iterdir()] == ["one"]
     assert [child.name for child in tmp_path.iterdir()] == ["data"]

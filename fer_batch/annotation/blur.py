@@ -17,12 +17,12 @@ from fer_batch.annotation.clock import SAME_TIME_S
 Box: TypeAlias = tuple[float, float, float, float]
 """x0, y0, x1, y1 in pixels; may reach beyond the picture."""
 
+SPEED = 2.0
+"""So many of its heights a second may a face move, as a head that walks past does, and stay hidden."""
 HELD_S = 0.5
-"""How long, in seconds, a face is hidden before it is first seen and after it is last seen."""
+"""How long, in seconds, a face that is missed for the first time is hidden on; and the same backward."""
 _ASIDE, _ABOVE, _BELOW = 0.2, 0.35, 0.15
 """How far ears, hair and chin reach beyond the detector's box, in its width and height."""
-_DRIFT = 0.5
-"""How much larger, in those, it grows for each second, one at most, that the face was not seen there."""
 _BLOCKS = 8
 """So many blocks stand in for the longer side of a head: each is larger than a sixth of the face."""
 _FRAMES_AHEAD = 1 << 16
@@ -63,20 +63,20 @@ def pixelate(image: NDArray[np.uint8], box: Box) -> None:
 
 
 def whole_head(box: Box, away_s: float = 0.0) -> Box:
-    """The box of a head around the box of its face, larger the longer the face was not seen there.
+    """The box around all places of a head whose face may have moved as fast as `SPEED`.
 
     Args:
         box: of the face.
-        away_s: seconds between this frame and the nearest in which the face was seen.
+        away_s: how long it may have moved away from there, in seconds.
     """
     x0, y0, x1, y1 = box
     width, height = x1 - x0, y1 - y0
-    more = _DRIFT * min(away_s, 1.0) / 2
+    way = SPEED * away_s * height
     return (
-        x0 - (_ASIDE + more) * width,
-        y0 - (_ABOVE + more) * height,
-        x1 + (_ASIDE + more) * width,
-        y1 + (_BELOW + more) * height,
+        x0 - _ASIDE * width - way,
+        y0 - _ABOVE * height - way,
+        x1 + _ASIDE * width + way,
+        y1 + _BELOW * height + way,
     )
 
 
@@ -90,54 +90,67 @@ class _Moment:
         # A clock that jumps back, as in damaged files, is as far away as one that jumps ahead.
         return abs(self.time_s - other.time_s)
 
-    def near(self, other: _Moment, frames: int) -> bool:
-        """Whether so little time has passed, or so few frames, that a face may still be there."""
-        return self.away_s(other) <= HELD_S + SAME_TIME_S or abs(self.number - other.number) <= frames
 
-
-@dataclass(frozen=True)
+@dataclass
 class _Sight:
     """Where a face was seen."""
 
     at: _Moment
     box: Box
+    searched_before: _Moment | None
+    """The last search before it, and the first behind it, as far as they are known."""
+    searched_after: _Moment | None = None
+
+    def may_be_near(self, now: _Moment, max_gap_s: float) -> bool:
+        """Whether the face may still be around at a time when its track is not, or not yet, seen."""
+        frames = abs(now.number - self.at.number)
+        # Not every search is known, but none is later than this.
+        if frames > 1 and now.away_s(self.at) > max_gap_s + HELD_S + SAME_TIME_S:
+            return False
+        missed = self.searched_after if now.number > self.at.number else self.searched_before
+        if missed is None or frames <= abs(missed.number - self.at.number):
+            return True
+        return now.away_s(missed) <= HELD_S + SAME_TIME_S
 
 
-def heads(
-    frames: Iterable[tuple[float, Mapping[int, Box]]], max_gap_s: float, every: int = 1
-) -> Iterator[list[Box]]:
-    """The heads in every frame of a video, those that the detector missed too.
+def heads(frames: Iterable[tuple[float, bool, Mapping[int, Box]]], max_gap_s: float) -> Iterator[list[Box]]:
+    """All places in every frame of a video where there may be a head, those that the detector missed too.
 
-    A face that is seen again within `max_gap_s` was on the straight line in between. Before it is
-    first seen and after it is last seen it is held in place for `HELD_S`, and as far as the next frame
-    that was searched, however long that is: it may have come, or gone, right behind it. No more is read
-    ahead than that takes.
+    That is as far around a face as it may have moved at `SPEED`. One that is seen again within `max_gap_s`
+    was about the straight line in between, on a way that led back to it. Before a face is first seen, it
+    may have come right behind the last search that did not find it, and after it is last seen it may have
+    stayed till right before the next one; since a search may miss a face, it is hidden for `HELD_S` more
+    at either end. No more is read ahead than that takes.
 
     Args:
-        frames: of each frame, in order, its time in seconds and the boxes of its faces by track.
-        max_gap_s: longest time in seconds for which a track may go unseen.
-        every: one frame out of so many was searched.
+        frames: of each frame, in order, its time in seconds, whether it was surely searched, and the boxes
+            of the faces found there by track. More frames may have been searched.
+        max_gap_s: longest time in seconds for which a track may go unseen: no two successive searches, but
+            those of neighbouring frames, are further apart.
 
     Yields:
         For each frame the boxes of its heads.
     """
-    look_ahead_s = max(max_gap_s, HELD_S) + SAME_TIME_S
+    look_ahead_s = max_gap_s + HELD_S + SAME_TIME_S
     waiting: deque[_Moment] = deque()
     tracks: defaultdict[int, deque[_Sight]] = defaultdict(deque)
-    for number, (time_s, boxes) in enumerate(frames):
+    last_search: _Moment | None = None
+    for number, (time_s, searched, boxes) in enumerate(frames):
         read = _Moment(number, time_s)
         waiting.append(read)
+        if searched:
+            for sights in tracks.values():
+                sights[-1].searched_after = sights[-1].searched_after or read
         for track, box in boxes.items():
-            tracks[track].append(_Sight(read, box))
-        while (read.away_s(waiting[0]) > look_ahead_s and number - waiting[0].number >= every) or len(
-            waiting
-        ) > _FRAMES_AHEAD:
-            yield _heads_at(waiting.popleft(), tracks, max_gap_s, every)
+            tracks[track].append(_Sight(read, box, last_search))
+        last_search = read if searched else last_search
+        while read.away_s(waiting[0]) > look_ahead_s or len(waiting) > _FRAMES_AHEAD:
+            yield _heads_at(waiting.popleft(), tracks, max_gap_s)
     for moment in waiting:
-        yield _heads_at(moment, tracks, max_gap_s, every)
+        yield _heads_at(moment, tracks, max_gap_s)
 
 
-def _heads_at(now: _Moment, tracks: dict[int, deque[_Sight]], max_gap_s: float, every: int) -> list[Box]:
+def _heads_at(now: _Moment, tracks: dict[int, deque[_Sight]], max_gap_s: float) -> list[Box]:
     """The heads at a moment; sights, and tracks, that no later one needs are forgotten."""
     found: list[Box] = []
     for track, sights in list(tracks.items()):
@@ -145,27 +158,26 @@ def _heads_at(now: _Moment, tracks: dict[int, deque[_Sight]], max_gap_s: float, 
             sights.popleft()
         begun = sights[0].at.number <= now.number
         before, after, *_ = (*sights, None) if begun else (None, *sights)
-        found += _heads_of(before, after, now, max_gap_s, every)
-        if before is not None and after is None and not before.at.near(now, every):
+        found += _heads_of(before, after, now, max_gap_s)
+        if before is not None and after is None and not before.may_be_near(now, max_gap_s):
             del tracks[track]
     return found
 
 
-def _heads_of(
-    before: _Sight | None, after: _Sight | None, now: _Moment, max_gap_s: float, every: int
-) -> list[Box]:
+def _heads_of(before: _Sight | None, after: _Sight | None, now: _Moment, max_gap_s: float) -> list[Box]:
     """Where one track's head is, or may be, between two sights of it."""
     if before is not None and before.at == now:
         return [whole_head(before.box)]
     if before is not None and after is not None:
-        gap_s = before.at.away_s(after.at)
-        if gap_s <= max_gap_s + SAME_TIME_S:
-            share = before.at.away_s(now) / gap_s if gap_s else 0.0
+        since_s, until_s = before.at.away_s(now), after.at.away_s(now)
+        if before.at.away_s(after.at) <= max_gap_s + SAME_TIME_S:
+            # A clock that stands still leaves nothing to divide by.
+            share = since_s / (since_s + until_s or 1.0)
             x0, y0, x1, y1 = (a + share * (b - a) for a, b in zip(before.box, after.box, strict=True))
-            away_s = min(before.at.away_s(now), after.at.away_s(now))
-            return [whole_head((x0, y0, x1, y1), away_s)]
+            # What can be reached from the one sight, and the other from there, lies so far from the line.
+            return [whole_head((x0, y0, x1, y1), 2 * share * until_s)]
     return [
         whole_head(sight.box, sight.at.away_s(now))
         for sight in (before, after)
-        if sight is not None and sight.at.near(now, every)
+        if sight is not None and sight.may_be_near(now, max_gap_s)
     ]

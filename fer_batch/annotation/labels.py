@@ -4,95 +4,191 @@ from __future__ import annotations
 
 import csv
 import math
-from collections.abc import Sequence
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from fer_batch.annotation.clock import SAME_TIME_S
 from fer_batch.annotation.sources import Source
 from fer_batch.emotions import LABELS, Emotion
 from fer_batch.errors import DatasetFormatError, InputError
-from fer_batch.storage import real_path
+from fer_batch.storage import readable
 
-_SPANS = ["source", "start_s", "end_s", "emotion"]
-_FILES = ["file", "emotion"]
+_SPANS = ("source", "start_s", "end_s", "emotion")
+_FILES = ("file", "emotion")
 _BATCH_ROWS = 10_000
+
+
+class Span(NamedTuple):
+    """A time of one expression, in seconds."""
+
+    start_s: float
+    end_s: float
+    """Not included."""
+    emotion: Emotion
+    line: int
+    """Where that is said."""
 
 
 @dataclass
 class Labels:
     """What is known: spans of time in videos, and single pictures."""
 
-    spans: dict[str, list[tuple[float, float, Emotion]]] = field(default_factory=dict)
-    """By source: from, to (not included), in seconds, and the expression."""
+    spans: dict[str, list[Span]] = field(default_factory=dict)
+    """By source, in order; none overlap."""
     files: dict[str, Emotion] = field(default_factory=dict)
-    """By the picture's file name, alone or behind its folder's and a slash."""
+    """By source, a slash, and the picture's file name."""
 
-    def of(self, sources: Sequence[str], time_s: float | None, file: str | None) -> Emotion | None:
+    def of(self, source: str, time_s: float | None, file: str | None) -> Emotion | None:
         """The expression known for a frame, if any.
 
         Args:
-            sources: the names that its source goes by.
+            source: its source's name.
             time_s: of a video's frame.
-            file: of a picture. What is known of it in its source goes before what is known of any such name.
+            file: of a picture.
         """
         if file is not None:
-            names = (*(f"{source}/{file}" for source in sources), file)
-            return next((self.files[name] for name in names if name in self.files), None)
-        spans = (span for source in sources for span in self.spans.get(source, ()))
-        return next(
-            (emotion for start, end, emotion in spans if time_s is not None and start <= time_s < end), None
-        )
+            return self.files.get(f"{source}/{file}")
+        if time_s is None:
+            return None
+        spans, time_s = self.spans.get(source, []), time_s + SAME_TIME_S
+        begun = bisect_right(spans, time_s, key=lambda span: span.start_s)
+        return spans[begun - 1].emotion if begun and time_s < spans[begun - 1].end_s else None
 
 
-def read_labels(path: Path) -> Labels:
+def read_labels(path: Path, sources: Sequence[Source]) -> Labels:
     """Read a CSV with the columns `source, start_s, end_s, emotion`, or `file, emotion`.
 
-    Sources are named as the tables name them; with or without the suffix of their file. Pictures go by
-    their file's name, or by their folder's and that: `folder/name.png`.
+    Sources are named as the tables name them, with or without the suffix of their file; pictures by their
+    source's name, a slash, and their file's. Where only one of `sources` goes by it, a video's file name will
+    do, and so will a picture's, alone or behind its folder's and a slash.
 
     Raises:
         InputError: the file cannot be read.
-        DatasetFormatError: it has other columns, or a value that cannot be; the line is named.
+        DatasetFormatError: it has other columns, a value that cannot be, a name that several sources go by,
+            or two expressions for one picture or time; the line is named.
     """
+    columns, rows = _read(path)
+    names = {name for _, (name, *_) in rows}
+    meant = _meant(names, _pictures(sources) if columns is _FILES else _videos(sources))
     labels = Labels()
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as stream:
-            reader = csv.DictReader(stream, skipinitialspace=True)
-            columns = reader.fieldnames or []
-            if not (set(_SPANS) <= set(columns) or set(_FILES) <= set(columns)):
-                found = ", ".join(columns) or "nothing"
-                raise DatasetFormatError(
-                    f"{path}: expected the columns {', '.join(_SPANS)} or {', '.join(_FILES)}, found {found}"
+    for line, (name, *times, label) in rows:
+        try:
+            emotion = Emotion.from_label(label)
+            known = _only(name, meant.get(name, [name]))
+            if times:
+                start_s, end_s = map(float, times)
+                if not -math.inf < start_s < end_s < math.inf:
+                    raise ValueError(f"start_s is {start_s:g} and end_s {end_s:g}: the first must be less")
+                labels.spans.setdefault(known, []).append(Span(start_s, end_s, emotion, line))
+            elif labels.files.setdefault(known, emotion) != emotion:
+                raise ValueError(
+                    f"{name} was {labels.files[known].label} in a line before; "
+                    "name it folder/file where several folders have it"
                 )
-            for row in reader:
-                _add(labels, row, f"{path}, line {reader.line_num}")
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f"labels file {path} cannot be read: {error}") from error
+        except ValueError as error:
+            raise DatasetFormatError(f"{path}, line {line}: {error}") from None
+    labels.spans = {source: _joined(spans, path) for source, spans in labels.spans.items()}
     return labels
 
 
-def _add(labels: Labels, row: dict[str, str], place: str) -> None:
+def _read(path: Path) -> tuple[tuple[str, ...], list[tuple[int, list[str]]]]:
+    """The columns that count, and their values by line."""
     try:
-        emotion = Emotion.from_label(row["emotion"] or "")
-        if "file" in row:
-            if labels.files.setdefault(row["file"], emotion) != emotion:
-                before = labels.files[row["file"]].label
-                raise ValueError(
-                    f"{row['file']} was {before} in a line before; "
-                    "name it folder/file where several folders have it"
+        with path.open(encoding="utf-8-sig", newline="") as stream:
+            reader = csv.DictReader(stream, skipinitialspace=True)
+            found = reader.fieldnames or []
+            columns = next((some for some in (_FILES, _SPANS) if set(some) <= set(found)), None)
+            if columns is None:
+                raise DatasetFormatError(
+                    f"{path}: expected the columns {', '.join(_SPANS)} or {', '.join(_FILES)}, "
+                    f"found {', '.join(found) or 'nothing'}"
                 )
-        else:
-            start, end = float(row["start_s"]), float(row["end_s"])
-            if not -math.inf < start < end < math.inf:
-                raise ValueError(f"start_s is {start:g} and end_s {end:g}: the first must be less")
-            labels.spans.setdefault(row["source"], []).append((start, end, emotion))
-    except (ValueError, TypeError) as error:
-        raise DatasetFormatError(f"{place}: {error}") from None
+            rows = []
+            for row in reader:
+                values = [(row[column] or "").strip() for column in columns]
+                if "" in values:
+                    empty = columns[values.index("")]
+                    raise DatasetFormatError(f"{path}, line {reader.line_num}: {empty} is empty")
+                rows.append((reader.line_num, values))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise InputError(f"labels file {path} cannot be read: {error}") from error
+    return columns, rows
+
+
+class _Named(NamedTuple):
+    """A video or a picture."""
+
+    known: str
+    """What it goes by in `Labels`."""
+    full: set[str]
+    """Names that are its own, whoever else goes by them for short."""
+    short: set[str]
+
+
+def _videos(sources: Sequence[Source]) -> Iterator[_Named]:
+    for source in sources:
+        if source.kind == "video":
+            full = {source.name, f"{source.name}{source.path.suffix}"}
+            yield _Named(source.name, full, {readable(source.path.name)})
+
+
+def _pictures(sources: Sequence[Source]) -> Iterator[_Named]:
+    for source in sources:
+        if source.kind == "video":
+            continue
+        folders = source.folder_names
+        try:
+            files = [readable(path.name) for path in source.pictures]
+        except OSError:
+            continue  # reading it will say why
+        for file in files:
+            known = f"{source.name}/{file}"
+            yield _Named(known, {known}, {file, *(f"{folder}/{file}" for folder in folders)})
+
+
+def _meant(names: set[str], every: Iterable[_Named]) -> dict[str, list[str]]:
+    """What each name may mean: whatever has it as its full name, or else for short."""
+    full: dict[str, list[str]] = {}
+    short: dict[str, list[str]] = {}
+    for one in every:
+        for found, own in ((full, one.full), (short, one.short)):
+            for name in own & names:
+                found.setdefault(name, []).append(one.known)
+    return short | full
+
+
+def _only(name: str, meant: list[str]) -> str:
+    if len(meant) > 1:
+        raise ValueError(
+            f"several sources have {name}, such as {meant[0]} and {meant[1]}: name it like one of those"
+        )
+    return meant[0]
+
+
+def _joined(spans: list[Span], path: Path) -> list[Span]:
+    """A source's spans in order; those of one expression that overlap as one."""
+    joined: list[Span] = []
+    for span in sorted(spans):
+        if not joined or joined[-1].end_s <= span.start_s + SAME_TIME_S:
+            joined.append(span)
+            continue
+        before = joined[-1]
+        if span.emotion != before.emotion:
+            first, second = sorted((before, span), key=lambda one: one.line)
+            raise DatasetFormatError(
+                f"{path}, line {second.line}: {second.emotion.label} from {second.start_s:g} to "
+                f"{second.end_s:g} s overlaps {first.emotion.label} of line {first.line}"
+            )
+        if span.end_s > before.end_s:
+            joined[-1] = span._replace(start_s=before.start_s)
+    return joined
 
 
 def count_agreement(source: Source, folder: Path, labels: Labels) -> NDArray[np.int64]:
@@ -106,23 +202,14 @@ def count_agreement(source: Source, folder: Path, labels: Labels) -> NDArray[np.
     pictures = source.kind != "video"
     folder_emotion = source.folder_emotion if pictures else None
     columns = ["time_s", "emotion", *(["file"] if pictures else [])]
-    names = (source.name, f"{source.name}{source.path.suffix}", source.path.name)
-    if source.kind == "image":  # named by itself, it is a source of its own
-        names = (*names, real_path(source.path.parent).name)
     matrix = np.zeros((len(LABELS), len(LABELS)), np.int64)
     if folder_emotion is None and not labels.files and not labels.spans:
         return matrix
     with pq.ParquetFile(folder / "faces.parquet") as table:
         for batch in table.iter_batches(_BATCH_ROWS, columns=columns):
             for row in batch.to_pylist():
-                known = _known(labels, names, row, folder_emotion)
+                found = labels.of(source.name, row["time_s"], row.get("file"))
+                known = folder_emotion if found is None else found
                 if known is not None and row["emotion"] is not None:
                     matrix[known, LABELS.index(row["emotion"])] += 1
     return matrix
-
-
-def _known(
-    labels: Labels, names: tuple[str, ...], row: dict[str, Any], otherwise: Emotion | None
-) -> Emotion | None:
-    found = labels.of(names, row["time_s"], row.get("file"))
-    return otherwise if found is None else found

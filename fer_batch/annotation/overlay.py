@@ -194,11 +194,12 @@ def _with_heads(
     sights = (
         (
             cast(float, row.time_s),
+            any(row.seen) or (number % settings.detection.every == 0 and not row.corrupt),
             {cast(int, face.track): face.box for face, seen in zip(row.faces, row.seen, strict=True) if seen},
         )
-        for row in read_ahead
+        for number, row in enumerate(read_ahead)
     )
-    hidden = heads(sights, settings.tracking.max_gap_s, settings.detection.every)
+    hidden = heads(sights, settings.tracking.max_gap_s)
     return (
         (row, [*boxes, *(whole_head(face.box) for face in row.faces)])
         for row, boxes in zip(shown, hidden, strict=True)

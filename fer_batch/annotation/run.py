@@ -37,7 +37,7 @@ from fer_batch.annotation.write import Totals
 from fer_batch.emotions import LABELS
 from fer_batch.engine.due import FAILED, LATER_ATTEMPT, OK, PARTIAL, Due, judge
 from fer_batch.engine.local import WorkerDied, run_local
-from fer_batch.errors import FerBatchError, OutputError, SourceOpenError, UsageError
+from fer_batch.errors import FerBatchError, OccupiedError, OutputError, SourceOpenError, UsageError
 from fer_batch.inference.classifier import Classifier
 from fer_batch.inference.detector import YuNet, resolve_detector
 from fer_batch.inference.session import Runtime, choose_runtime
@@ -154,7 +154,7 @@ def annotate(
     Parquet, `overlay.mp4` if wanted, and `manifest.json`. Sources whose results are there already
     are passed over; one that was stopped on the way goes on behind its last part. A source that cannot
     be read, or not to its end, stops no other, nor does one whose folder cannot be written anew because
-    something else was laid into it, or another run gave it to another source meanwhile.
+    something else was laid into it, another run gave it to another source meanwhile, or is at work on it.
 
     Args:
         sources: videos, pictures, folders of either, or patterns.
@@ -170,6 +170,7 @@ def annotate(
         UsageError: a setting cannot be, nothing is found, or somebody else's file is where a table over all
             sources goes.
         SourceOpenError: a named path does not exist.
+        DatasetFormatError: `labels` says what cannot be, or of what is not clear.
         ModelError: a network cannot be used.
         OutputError: the results cannot be written; what was finished stays.
     """
@@ -178,7 +179,7 @@ def annotate(
         raise UsageError(f"workers is {todo.workers}, must be at least 1")
     out = Path(out)
     found = find_sources([sources] if isinstance(sources, str | Path) else sources, out=out)
-    known = read_labels(Path(labels)) if labels else Labels()
+    known = read_labels(Path(labels), found) if labels else Labels()
     jobs = _jobs(found, out, settings, models)
     require_own_tables(out)
     due = {job.source.name: _due(job, todo) for job in jobs}
@@ -191,7 +192,7 @@ def annotate(
             _state_purpose(job)
             _forget_other_attempt(job)
     rows = [_row(done.get(job.source.name) or _last_summary(job.folder)) for job in jobs]
-    _write_summary(out)
+    _write_summary(out, rows)
     agreement = sum(
         count_agreement(job.source, job.folder, known)
         for job, row in zip(jobs, rows, strict=True)
@@ -309,6 +310,8 @@ class _Work:
             return _last_summary(job.folder)
         try:
             return self._annotate(job)
+        except OccupiedError as error:
+            return _failure(job, str(error))  # recorded nowhere: the folder may be the other's by now
         except OutputError:
             raise  # what cannot be written for one source cannot be for the next
         except _MustStayError as error:
@@ -374,13 +377,18 @@ def _summary(job: _Job, totals: Totals, problems: list[str]) -> dict[str, Any]:
     }
 
 
+def _failure(job: _Job, reason: str) -> dict[str, Any]:
+    """The summary of a source that failed; where no manifest holds it, the source stays due."""
+    return {"source": job.source.name, "status": FAILED, "reason": reason, "frames": 0, "faces": 0}
+
+
 def _record_failure(job: _Job, reason: str, trace: str) -> dict[str, Any]:
     """Write why there are no results, and return the summary that says so.
 
     Those of an earlier run stay; their manifest tells of it. Nothing is written where the folder has become
     another's: the next run finds this source as if it had never been done.
     """
-    summary = {"source": job.source.name, "status": FAILED, "reason": reason, "frames": 0, "faces": 0}
+    summary = _failure(job, reason)
     manifest = read_manifest(job.folder)
     anothers = strangers(job.folder) if manifest is None else not is_of(manifest, job.made_from["source"])
     if anothers:
@@ -441,8 +449,13 @@ def _row(summary: dict[str, Any]) -> dict[str, Any]:
     return {column.name: summary.get(column.name) for column in SUMMARY_COLUMNS}
 
 
-def _write_summary(out: Path) -> None:
-    """A row for every source that has results under `out`, from earlier calls too."""
+def _write_summary(out: Path, done: list[dict[str, Any]]) -> None:
+    """A row for every source that has a manifest under `out`, from earlier calls too.
+
+    Args:
+        out: the results' folder.
+        done: this call's rows; those of failures that no manifest tells of come last.
+    """
     manifests = []
     # Another run may move or remove folders meanwhile, which ends `rglob`.
     for folder, inside, files in os.walk(out):
@@ -451,6 +464,8 @@ def _write_summary(out: Path) -> None:
             manifests.append(manifest_of(Path(folder)))
     summaries = [_last_summary(manifest.parent) for manifest in sorted(manifests)]
     rows = [_row(summary) for summary in summaries if summary]
+    listed = {row["source"] for row in rows}
+    rows += [row for row in done if row["status"] == FAILED and row["source"] not in listed]
     table = pa.Table.from_pylist(rows, schema(SUMMARY_COLUMNS))
     with atomic_file(out / SUMMARY) as partial:
         pyarrow.csv.write_csv(table, partial, pyarrow.csv.WriteOptions(quoting_style="needed"))

@@ -9,6 +9,7 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import takewhile
@@ -76,13 +77,18 @@ class Source:
         return [path for path in paths if not is_picture_over_all(path)]
 
     @property
+    def folder_names(self) -> tuple[str, str]:
+        """What the folder of an image source is called where it was found, and where it really lies."""
+        folder = self.path if self.kind == "images" else self.path.parent
+        return readable(folder.name), readable(real_path(folder).name)
+
+    @property
     def folder_emotion(self) -> Emotion | None:
         """The expression that a class-named folder of pictures stands for."""
-        folder = self.path if self.kind == "images" else self.path.parent
-        try:
-            return Emotion.from_label(real_path(folder).name)
-        except ValueError:
-            return None
+        for name in self.folder_names:
+            with suppress(ValueError):
+                return Emotion.from_label(name)
+        return None
 
     def identity(self) -> dict[str, object]:
         """What tells whether the source is still the same: path, size, time of change, of every file.

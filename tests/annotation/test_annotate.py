@@ -18,10 +18,12 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 import pytest
 from filelock import FileLock
-from videos import encode, landscape, moving_face, portrait
+from numpy.typing import NDArray
+from videos import FACE, encode, landscape, moving_face, portrait
 
 from fer_batch.annotation import AnnotateResult, Models, Todo, annotate, overlay, pipeline
 from fer_batch.annotation import run as annotation_run
+from fer_batch.annotation.blur import Box
 from fer_batch.emotions import LABELS
 from fer_batch.engine.due import Due
 from fer_batch.errors import ModelError, OutputError, SourceOpenError, UsageError
@@ -206,6 +208,47 @@ def test_every_picture_is_searched(tmp_path: Path) -> None:
     assert faces["frame"] == [0, 1, 2, 3]
     first, *others = (path.read_bytes() for path in sorted((tmp_path / "out" / "set" / "overlay").iterdir()))
     assert others == [first] * 3
+
+
+@pytest.mark.parametrize("fps", [0, 5])
+@pytest.mark.parametrize("every", [1, 5, 30])
+@pytest.mark.parametrize("speed", [0.7, -1.9])
+def test_a_face_that_walks_in_is_hidden_in_every_frame(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, speed: float, every: int, fps: int
+) -> None:
+    """Before it is first searched for, and when the video ends behind the only search that found it."""
+    x0, y0, x1, y1 = FACE
+    person, images, faces = portrait(512, 288)[:, x0 - 40 : x1 + 40], list[NDArray[np.uint8]](), list[slice]()
+    for number in range(58):
+        left = round(abs(speed) * (y1 - y0) * number / 25) - (40 + x1 - x0)
+        image, outside = landscape(640, 360), max(0, -left)
+        image[40:328, left + outside : left + person.shape[1]] = person[:, outside:]
+        begin, end = max(0, left + 40), max(0, left + 40 + x1 - x0)
+        if speed < 0:
+            image, begin, end = np.ascontiguousarray(image[:, ::-1]), 640 - end, 640 - begin
+        images.append(image)
+        # Nobody would find less than half of one.
+        faces.append(slice(begin, end if 2 * (end - begin) > x1 - x0 else begin))
+    hidden = list[NDArray[np.bool_]]()
+    monkeypatch.setattr(overlay, "blacken", lambda image, _: hidden.append(np.zeros(image.shape[:2], bool)))
+
+    def hide(_: object, box: Box) -> None:
+        left, top, right, bottom = (max(0, round(value)) for value in box)
+        hidden[-1][top:bottom, left:right] = True
+
+    monkeypatch.setattr(overlay, "pixelate", hide)
+    settings = AnnotateSettings(
+        detection=DetectionSettings(every=every),
+        sampling=SamplingSettings(fps=fps),
+        privacy=PrivacySettings(blur=True),
+    )
+    annotate([encode(tmp_path / "a.mp4", images)], tmp_path / "out", settings)
+    found = pq.read_table(tmp_path / "out" / "a" / "faces.parquet")["detection_score"]
+    assert found.null_count < len(found)
+    shown = faces[:: 25 // fps if fps else 1]
+    assert len(hidden) == len(shown)
+    for number, (mask, columns) in enumerate(zip(hidden, shown, strict=True)):
+        assert mask[40 + y0 : 40 + y1, columns].all(), number
 
 
 def test_only_the_seconds_that_are_wanted(footage: Path, tmp_path: Path) -> None:
@@ -541,11 +584,33 @@ def test_results_that_cannot_be_written_end_the_run(footage: Path, tmp_path: Pat
 def test_two_processes_do_not_write_the_same_results(footage: Path, tmp_path: Path) -> None:
     begun = tmp_path / "visit.begun"
     begun.mkdir()
-    with FileLock(begun / ".lock"), pytest.raises(OutputError, match="another process is at work"):
-        annotate([footage / "visit.mp4"], tmp_path)
-    annotate([footage / "visit.mp4"], tmp_path)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["summary.csv", "visit"]
+    sources = [footage / "visit.mp4", footage / "stills"]
+    with FileLock(begun / ".lock"):
+        result = annotate(sources, tmp_path)
+        assert [path.name for path in begun.iterdir()] == [".lock"]
+    assert [(row["source"], row["status"]) for row in result.rows] == [("visit", "failed"), ("stills", "ok")]
+    assert "another process is at work on it" in result.troubled[0]["reason"]
+    listed = pyarrow.csv.read_csv(tmp_path / "summary.csv").select(["source", "status"]).to_pydict()
+    assert listed == {"source": ["stills", "visit"], "status": ["ok", "failed"]}
+    assert not (tmp_path / "visit").exists()
+    assert annotate(sources, tmp_path).due == {"visit": Due.NEW, "stills": Due.FINISHED}
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["stills", "summary.csv", "visit"]
     assert sorted(path.name for path in (tmp_path / "visit").iterdir()) == sorted([*RESULTS, "manifest.json"])
+
+
+def test_what_others_keep_where_results_are_prepared_costs_no_other_source(
+    footage: Path, tmp_path: Path
+) -> None:
+    theirs = tmp_path / "visit.begun" / "thesis.txt"
+    theirs.parent.mkdir()
+    theirs.write_text("years of work")
+    sources = [footage / "visit.mp4", footage / "stills"]
+    result = annotate(sources, tmp_path)
+    assert [(row["source"], row["status"]) for row in result.rows] == [("visit", "failed"), ("stills", "ok")]
+    assert "visit.begun is in the way and is not fer-batch's: move it" in result.troubled[0]["reason"]
+    assert theirs.read_text() == "years of work"
+    theirs.parent.rename(tmp_path / "mine")
+    assert annotate(sources, tmp_path).troubled == []
 
 
 def test_the_real_clips(shared_data: Path, tmp_path: Path) -> None:

@@ -460,6 +460,25 @@ def test_blurred_faces_are_where_they_went_and_not_only_where_they_were_expected
         assert not len(detector.detect(image)), number
 
 
+def test_a_search_of_a_damaged_frame_is_none(tmp_path: Path) -> None:
+    """A face that is first found behind it is hidden as far back as the search before it."""
+    originals = moving_face(41, 640, 360)
+    detector = YuNet(yunet_file(), DetectionSettings())
+    path = encode(tmp_path / "a.avi", originals, codec="mpeg4", options={"g": "1"})
+    with av.open(str(path)) as container:
+        (packet,) = (one for one in container.demux(video=0) if one.pts == 20)
+    data = np.frombuffer(path.read_bytes(), np.uint8).copy()
+    data[packet.pos + packet.size // 2 :][:50] ^= 0xFF
+    path.write_bytes(data.tobytes())
+    done = Annotated(path, tmp_path / "out", {40: [face(detector.detect(originals[40]).boxes[0])]})
+    hidden = AnnotateSettings(detection=DetectionSettings(every=20), privacy=PrivacySettings(blur=True))
+    done.draw(hidden)
+    rows = pq.read_table(done.folder / "frames.parquet").to_pydict()
+    assert [number for number, status in enumerate(rows["status"]) if status != "ok"] == [20]
+    for number, image in enumerate(done.shown()[1]):
+        assert not len(detector.detect(image)), number
+
+
 def test_faces_of_pictures_are_blurred(tmp_path: Path) -> None:
     cv2.imwrite(str(tmp_path / "a.png"), cv2.cvtColor(portrait(640, 360), cv2.COLOR_RGB2BGR))
     detector = YuNet(yunet_file(), DetectionSettings())

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fer_batch.annotation.sources import find_sources, natural_key
+from fer_batch.emotions import Emotion
 from fer_batch.errors import SourceOpenError, UsageError
 
 
@@ -40,6 +41,16 @@ def test_a_folder_of_pictures_is_one_source(tmp_path: Path) -> None:
     assert [(source.name, source.kind) for source in found] == [("happy", "images"), ("sad", "images")]
     assert [source.folder_emotion.label for source in found if source.folder_emotion] == ["happy", "sad"]
     assert [path.name for path in found[0].pictures] == ["a.jpg", "b.png", "c.JFIF"]
+
+
+def test_a_folder_that_is_a_link_stands_for_its_own_name_before_anothers(tmp_path: Path) -> None:
+    touch(tmp_path, "away/day1/a.jpg", "away/sad/a.jpg", "away/fear/a.jpg")
+    (tmp_path / "set").mkdir()
+    for link, name in (("happy", "day1"), ("1", "sad"), ("angry", "fear")):
+        (tmp_path / "set" / link).symlink_to(tmp_path / "away" / name)
+    found = find_sources([tmp_path / "set"], out=tmp_path / "out")
+    emotions = {source.name: source.folder_emotion for source in found}
+    assert emotions == {"happy": Emotion.HAPPY, "1": Emotion.SAD, "angry": Emotion.ANGRY}
 
 
 def test_two_sources_of_one_name_are_told_apart(tmp_path: Path) -> None:

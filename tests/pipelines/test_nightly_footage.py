@@ -62,6 +62,27 @@ def test_a_second_start_is_kept_out(place: Path) -> None:
     assert start(place, "job.toml").returncode == 0
 
 
+def test_a_source_that_another_process_is_at_work_on_waits_for_the_next_night(place: Path) -> None:
+    encode(place / "footage" / "door.mp4", [landscape()] * 5)
+    (place / "results" / "till.begun").mkdir(parents=True)
+    with FileLock(place / "results" / "till.begun" / ".lock"):
+        first = start(place, "job.toml")
+    assert first.returncode == 3
+    assert "WARNING failed till: cannot write" in first.stdout
+    assert read_json(place / "results" / "door" / "manifest.json")["status"] == "ok"
+    assert start(place, "job.toml").returncode == 0
+    assert read_json(place / "results" / "till" / "manifest.json")["status"] == "ok"
+
+
+def test_a_lock_that_cannot_be_opened_is_one_line_of_the_log(place: Path) -> None:
+    (place / "results" / ".nightly.lock").mkdir(parents=True)
+    refused = start(place, "job.toml")
+    assert refused.returncode == 1
+    assert "ERROR cannot write" in refused.stdout
+    assert ".nightly.lock" in refused.stdout
+    assert refused.stderr == ""
+
+
 def test_a_place_that_cannot_be_written_to(place: Path) -> None:
     (place / "results").write_text("a file")
     refused = start(place, "job.toml")
