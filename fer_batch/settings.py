@@ -251,8 +251,8 @@ class DetectionSettings(Settings):
     """Height, in pixels of the frame, of the smallest face that must be found where `size` is `auto`."""
     every: Count = 1
     """Search one sampled frame out of so many, the first of each scene, and any without which none would be
-    for longer than `tracking.max_gap_s`; between them, faces are where their track was going. Pictures are all
-    searched."""
+    for longer than `tracking.max_gap_s`; between them, faces are where their track was going. Pictures are
+    all searched."""
 
 
 @dataclass(frozen=True)
