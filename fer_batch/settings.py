@@ -137,6 +137,10 @@ class TrainSettings(Settings):
     arch: ArchitectureName = "se_resnet"
     width: Annotated[float, Ge(0.25), Le(4)] = 1.0
     """Multiplies the number of channels of `se_resnet` (Howard et al. 2017)."""
+    depth: Annotated[int, Ge(1), Le(8)] = 2
+    """Residual blocks of `se_resnet` at each size."""
+    full_blocks: Annotated[int, Ge(0), Le(8)] = 0
+    """Residual blocks of `se_resnet` at the picture's own size, before it is halved."""
     dropout: Annotated[float, Ge(0), Lt(1)] = 0.4
     """Before the last layer of `se_resnet`; after the dense blocks of `cnn7`."""
     block_dropout: Annotated[float, Ge(0), Lt(1)] = 0.0

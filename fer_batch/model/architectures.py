@@ -175,12 +175,13 @@ def se_resnet(settings: TrainSettings, heads: Sequence[Head]) -> Network:
         nn.Conv2d(1, stem, 3, padding=1, bias=False),
         nn.BatchNorm2d(stem),
         nn.ReLU(),
+        *(ResidualBlock(stem, stem, stride=1) for _ in range(settings.full_blocks)),
         nn.MaxPool2d(2),
     ]
     channels = stem
     for number, filters in enumerate(blocks):
         layers.append(ResidualBlock(channels, filters, stride=1 if number == 0 else 2))
-        layers.append(ResidualBlock(filters, filters, stride=1))
+        layers += [ResidualBlock(filters, filters, stride=1) for _ in range(settings.depth - 1)]
         channels = filters
     layers += [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Dropout(settings.dropout)]
     return Network(nn.Sequential(*layers), channels, heads)

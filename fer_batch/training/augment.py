@@ -137,8 +137,12 @@ def _add_noise(pictures: Tensor, largest: float, generator: torch.Generator) -> 
     n = len(pictures)
     chosen = torch.rand(n, generator=generator) < _HARMED
     sigma = torch.where(chosen, _uniform(n, 0, largest, generator), 0.0).view(n, 1, 1, 1)
-    noise = torch.randn(pictures.shape, generator=generator) * sigma
-    return (pictures + noise.to(pictures.device)).clamp_(0, 255)
+    if pictures.device.type != "cpu":
+        # A number a pixel: drawn where the pictures are, for to carry them there takes longer than to train.
+        seed = int(torch.randint(2**62, (), generator=generator))
+        generator = torch.Generator(pictures.device).manual_seed(seed)
+    noise = torch.randn(pictures.shape, generator=generator, device=pictures.device)
+    return (pictures + noise * sigma.to(pictures.device)).clamp_(0, 255)
 
 
 def _erase(pictures: Tensor, probability: float, generator: torch.Generator) -> Tensor:

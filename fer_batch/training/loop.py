@@ -30,6 +30,7 @@ from fer_batch.training.recipe import (
     update_average,
     uses_bf16,
 )
+from fer_batch.training.recording import Forward, recorded
 from fer_batch.training.run_folder import RunFolder, TrainResult, best_weights, open_run
 from fer_batch.training.teacher import Teacher, Views, blend
 
@@ -51,8 +52,27 @@ class _Lesson:
     views: Views | None
     """Of the training pictures, with what a teacher answers to them."""
     bf16: bool
-    compiled: bool
+    passage: _Passage
     progress: Progress
+
+
+class _Passage:
+    """How batches of training pictures go through a network."""
+
+    def __init__(self, network: Network, device: torch.device, *, bf16: bool, compiled: bool) -> None:
+        self._forward: Forward = torch.compile(network) if compiled else network
+        self._record = device.type == "cuda" and not compiled
+        self._network = network
+        self._bf16 = bf16
+        self._recorded: dict[tuple[int, int], Forward] = {}
+
+    def of(self, n: int, size: int) -> Forward:
+        """What takes batches of n pictures of this side."""
+        if not self._record:
+            return self._forward
+        if (n, size) not in self._recorded:
+            self._recorded[n, size] = recorded(self._network, (n, 1, size, size), bf16=self._bf16)
+        return self._recorded[n, size]
 
 
 @dataclass
@@ -217,7 +237,7 @@ def _fit(
         frames=frames,
         views=views,
         bf16=bf16,
-        compiled=runtime.compile,
+        passage=_Passage(state.network, device, bf16=bf16, compiled=runtime.compile),
         progress=progress,
     )
     if not _finished(state.history, settings):
@@ -336,14 +356,17 @@ def _finished(history: list[dict[str, float]], settings: TrainSettings) -> bool:
 def _train_epoch(state: _State, epoch: int, lesson: _Lesson) -> dict[str, float]:
     """Show every full batch of training pictures once; returns the epoch's first columns of the history."""
     settings, data = lesson.settings, lesson.data
-    generator = _seed(settings.seed, epoch)
-    order = torch.randperm(len(data), generator=generator).to(data.labels.device)
     batches = batches_an_epoch(len(data), settings)
     size = settings.early_size if epoch <= settings.early_share * settings.epochs else INPUT_SIZE
-    view = lesson.views.of_epoch(epoch) if lesson.views else None
     network, optimizer = state.network.train(), state.optimizer
-    forward = torch.compile(network) if lesson.compiled else network
-    loss_sum, correct = torch.zeros(2, device=order.device)
+    # Before random numbers are seeded, of which recording takes some.
+    forward = lesson.passage.of(min(settings.batch_size, len(data)), size)
+    generator = _seed(settings.seed, epoch)
+    # On the CPU, where the moves are too: to fetch it from CUDA would wait for the step before.
+    order = torch.randperm(len(data), generator=generator)
+    device = data.labels.device
+    view = lesson.views.of_epoch(epoch) if lesson.views else None
+    loss_sum, correct = torch.zeros(2, device=device)
     rate = 0.0
     for number in range(batches):
         step = (epoch - 1) * batches + number
@@ -351,22 +374,22 @@ def _train_epoch(state: _State, epoch: int, lesson: _Lesson) -> dict[str, float]
         for parameters in optimizer.param_groups:
             parameters["lr"] = rate
         rows = order[number * settings.batch_size : (number + 1) * settings.batch_size]
-        batch = data.take(rows)
+        batch = data.take(rows.to(device))
         targets = batch.targets()
         mix = draw_mixing(len(rows), settings.augment.mixup, generator)
         answers = mix(targets["fer2013"]).argmax(1)
         if view is None:
             moves = draw_moves(len(rows), settings.augment, generator)
         else:
-            moves = view.moves[rows.cpu()]
-            targets = blend(targets, view.answers(rows), settings.loss.teacher_weight)
+            moves = view.moves[rows]
+            targets = blend(targets, view.answers(rows.to(device)), settings.loss.teacher_weight)
         if lesson.frames is not None:
-            moves = reframed(moves, lesson.frames[rows.cpu()], settings.augment.framed, generator)
+            moves = reframed(moves, lesson.frames[rows], settings.augment.framed, generator)
         for head, target in targets.items():
             targets[head] = mix(target)
         pictures = mix(degrade(move(batch.pixels, moves), settings.augment, generator))
         pictures = shrink(pictures, size).contiguous(memory_format=torch.channels_last)
-        with torch.autocast(order.device.type, torch.bfloat16, enabled=lesson.bf16):
+        with torch.autocast(device.type, torch.bfloat16, enabled=lesson.bf16):
             outputs = forward(pictures)
             loss = training_loss(outputs, targets, settings.loss, lesson.weights)
         optimizer.zero_grad()

@@ -7,6 +7,7 @@ import math
 import torch
 import torch.nn.functional as F  # noqa: N812 - PyTorch's own name for it
 from torch import Tensor, nn
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from fer_batch.emotions import LABELS
 from fer_batch.errors import UsageError
@@ -109,9 +110,12 @@ def update_average(average: nn.Module, network: nn.Module, decay: float, step: i
     The decay starts small and grows with the steps, so that the first epochs are not dominated by
     the untrained network.
     """
-    share = 1 - min(decay, (1 + step) / (10 + step))
+    moved: tuple[list[Tensor], list[Tensor]] = ([], [])
     for kept, current in zip(average.state_dict().values(), network.state_dict().values(), strict=True):
         if kept.is_floating_point():
-            kept.lerp_(current, share)
+            moved[0].append(kept)
+            moved[1].append(current)
         else:
             kept.copy_(current)
+    # All in a few kernels: one for each of the hundred tensors takes CUDA as long as a small network's step.
+    get_ema_multi_avg_fn(min(decay, (1 + step) / (10 + step)))(*moved, None)

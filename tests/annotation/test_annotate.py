@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 import pytest
 from filelock import FileLock
 from numpy.typing import NDArray
+from runtimes import ON_TORCH
 from videos import FACE, encode, landscape, moving_face, portrait
 
 from fer_batch.annotation import AnnotateResult, Models, Todo, annotate, overlay, pipeline
@@ -27,6 +28,7 @@ from fer_batch.annotation.blur import Box
 from fer_batch.emotions import LABELS
 from fer_batch.engine.due import Due
 from fer_batch.errors import ModelError, OutputError, SourceOpenError, UsageError
+from fer_batch.inference.session import Runtime
 from fer_batch.model.onnx_file import default_model
 from fer_batch.settings import (
     AnnotateSettings,
@@ -276,8 +278,11 @@ def test_a_network_that_changed_under_its_name_is_read_again(footage: Path, tmp_
     assert answers == [{LABELS[3]}, {LABELS[6]}]
 
 
-def test_backends_give_the_same_tables(footage: Path, done: AnnotateResult, tmp_path: Path) -> None:
-    annotate([footage / "visit.mp4"], tmp_path, models=Models(device="cpu", backend="torch"))
+@pytest.mark.parametrize("other", ON_TORCH)
+def test_backends_give_the_same_tables(
+    footage: Path, done: AnnotateResult, other: Runtime, tmp_path: Path
+) -> None:
+    annotate([footage / "visit.mp4"], tmp_path, models=Models(device=other.device, backend=other.backend))
     found = pq.read_table(tmp_path / "visit" / "faces.parquet")
     wanted = pq.read_table(done.out / "visit" / "faces.parquet")
     for name in found.column_names:

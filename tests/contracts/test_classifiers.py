@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 import pytest
 from networks_made import write_model
+from runtimes import ON_ONNX, ON_TORCH, RUNTIMES
 from videos import portrait
 
 from fer_batch.errors import ModelError
@@ -18,10 +19,9 @@ from fer_batch.model.onnx_file import default_model, load_card
 from fer_batch.settings import Head
 
 HEADS: list[Head] = ["fer2013", "crowd"]
-BACKENDS = [Runtime("onnx"), Runtime("torch")]
 
 
-@pytest.fixture(scope="module", params=BACKENDS, ids=lambda runtime: runtime.backend)
+@pytest.fixture(scope="module", params=RUNTIMES)
 def runtime(request: pytest.FixtureRequest) -> Runtime:
     return request.param
 
@@ -64,17 +64,22 @@ def test_batches_change_nothing_but_rounding(
     np.testing.assert_allclose(together, alone, atol=apart)
 
 
+@pytest.mark.parametrize("other", ON_TORCH)
 @pytest.mark.parametrize("head", HEADS)
-def test_backends_answer_the_same(float_model: Path, crops: np.ndarray, head: Head) -> None:
+def test_backends_answer_the_same(float_model: Path, crops: np.ndarray, head: Head, other: Runtime) -> None:
     wanted, found = (
-        Classifier(float_model, head=head, runtime=runtime).probabilities(crops) for runtime in BACKENDS
+        Classifier(float_model, head=head, runtime=runtime).probabilities(crops)
+        for runtime in (ON_ONNX, other)
     )
     np.testing.assert_allclose(found, wanted, atol=1e-5)
 
 
+@pytest.mark.parametrize("other", ON_TORCH)
 @pytest.mark.parametrize("arch", ["se_resnet", "cnn7"])
 @pytest.mark.parametrize("head", HEADS)
-def test_backends_round_to_the_same_integers_but_for_halves(head: Head, arch: str, tmp_path: Path) -> None:
+def test_backends_round_to_the_same_integers_but_for_halves(
+    head: Head, arch: str, other: Runtime, tmp_path: Path
+) -> None:
     """Where sums in float32 differ in the last digit, a value between two integers may fall to either."""
     rng, picture = np.random.default_rng(0), cv2.cvtColor(portrait(), cv2.COLOR_RGB2GRAY)
     corners = rng.integers(0, 80, (64, 2))
@@ -84,7 +89,7 @@ def test_backends_round_to_the_same_integers_but_for_halves(head: Head, arch: st
         write_model(tmp_path / "float.onnx", arch)
         save_int8(tmp_path / "float.onnx", model := tmp_path / "int8.onnx", crops)
     wanted, found = (
-        Classifier(model, head=head, runtime=runtime).probabilities(crops) for runtime in BACKENDS
+        Classifier(model, head=head, runtime=runtime).probabilities(crops) for runtime in (ON_ONNX, other)
     )
     apart = np.abs(found - wanted).max(1)
     assert np.quantile(apart, 0.25) < 1e-5  # unrounded, hardly any would come so near

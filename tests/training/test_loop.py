@@ -13,6 +13,7 @@ import pytest
 import torch
 from datasets_made import write_stripes
 from processes import run, stop_when
+from runtimes import needs_cuda
 
 from fer_batch.dataset import prepare
 from fer_batch.errors import InputError, ModelError, OutputError, UsageError
@@ -106,6 +107,22 @@ def test_killed_and_resumed_it_follows_the_same_curve(dataset: Path, trained: Pa
         assert resumed.keys() == undisturbed.keys()
         for key, tensor in undisturbed.items():
             torch.testing.assert_close(resumed[key], tensor, rtol=1e-4, atol=1e-5)
+
+
+@needs_cuda
+@pytest.mark.parametrize("compiled", [False, True])
+def test_on_cuda_it_learns_as_well(dataset: Path, trained: Path, tmp_path: Path, *, compiled: bool) -> None:
+    augment = {"blur": 1.0, "noise": 8.0, "erase": 0.5, "mixup": 0.2, "framed": 0.5}
+    settings = SHORT | {"epochs": 12, "teacher": [str(trained)], "teacher_views": 2, "early_share": 0.3}
+    result = train(
+        dataset,
+        tmp_path / "run",
+        build(TrainSettings, settings | {"augment": augment}),
+        runtime=TrainRuntime(device="cuda", compile=compiled),
+    )
+    how = {"from_epoch": 1, "device": "cuda", "precision": "bf16", "compiled": compiled}
+    assert read_json(tmp_path / "run" / "manifest.json")["trained_on"] == [how]
+    assert result.figures["fer2013"]["accuracy"] > 0.5
 
 
 def test_resuming_a_finished_run_changes_nothing(dataset: Path, trained: Path) -> None:
