@@ -132,7 +132,7 @@ class LossSettings(Settings):
 
 @dataclass(frozen=True)
 class TrainSettings(Settings):
-    """The training recipe. The defaults train the network that taught the default model."""
+    """The training recipe. The defaults train a network of 2.8 million weights in an hour on two cores."""
 
     arch: ArchitectureName = "se_resnet"
     width: Annotated[float, Ge(0.25), Le(4)] = 1.0

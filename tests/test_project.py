@@ -71,8 +71,8 @@ def test_the_readme_explains_every_check(name: CheckName) -> None:
 
 
 def test_the_bundled_model_is_small_and_its_recipe_is_known() -> None:
-    assert default_model().stat().st_size <= 4_000_000
-    recipe = build(TrainSettings, load_recipe("refined"))
+    assert default_model().stat().st_size <= 12_000_000
+    recipe = build(TrainSettings, load_recipe("distilled"))
     assert build(TrainSettings, load_card(default_model()).training["settings"]) == recipe
 
 
