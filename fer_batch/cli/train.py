@@ -22,7 +22,8 @@ def train(
     config: Annotated[
         str | None,
         typer.Option(
-            help="Settings: a TOML file, or the name of a known recipe (cnn7, distilled, teacher1, teacher2, teacher3)."
+            help="Settings: a TOML file, or the name of a known recipe "
+            "(cnn7, distilled, teacher1, teacher2, teacher3)."
         ),
     ] = None,
     arch: Annotated[ArchitectureName | None, typer.Option(help="Architecture of the network.")] = None,
