@@ -165,10 +165,10 @@ _SHARED = 8
 def se_resnet(settings: TrainSettings, heads: Sequence[Head]) -> Network:
     """A small residual network with squeeze-excite.
 
-    At width 1 it has 2.8 million weights and 230 million multiply-adds; both grow with its square.
+    By default it has 2.8 million weights and 230 million multiply-adds; both grow with the square of `width`.
 
-    The picture is halved right after the first convolution: on CPUs the full-size maps cost more
-    memory traffic than they bring accuracy. Then two blocks each at 24, 12 and 6 pixels.
+    The picture is halved right after the first convolution, for on CPUs maps of full size cost much memory
+    traffic, or after `settings.full_blocks` blocks. Then `settings.depth` blocks each at 24, 12 and 6 pixels.
     """
     stem, *blocks = (_SHARED * max(1, round(channels * settings.width / _SHARED)) for channels in _CHANNELS)
     layers: list[nn.Module] = [

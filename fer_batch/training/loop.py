@@ -30,7 +30,7 @@ from fer_batch.training.recipe import (
     update_average,
     uses_bf16,
 )
-from fer_batch.training.recording import Forward, recorded
+from fer_batch.training.recording import Passage
 from fer_batch.training.run_folder import RunFolder, TrainResult, best_weights, open_run
 from fer_batch.training.teacher import Teacher, Views, blend
 
@@ -52,27 +52,8 @@ class _Lesson:
     views: Views | None
     """Of the training pictures, with what a teacher answers to them."""
     bf16: bool
-    passage: _Passage
+    passage: Passage
     progress: Progress
-
-
-class _Passage:
-    """How batches of training pictures go through a network."""
-
-    def __init__(self, network: Network, device: torch.device, *, bf16: bool, compiled: bool) -> None:
-        self._forward: Forward = torch.compile(network) if compiled else network
-        self._record = device.type == "cuda" and not compiled
-        self._network = network
-        self._bf16 = bf16
-        self._recorded: dict[tuple[int, int], Forward] = {}
-
-    def of(self, n: int, size: int) -> Forward:
-        """What takes batches of n pictures of this side."""
-        if not self._record:
-            return self._forward
-        if (n, size) not in self._recorded:
-            self._recorded[n, size] = recorded(self._network, (n, 1, size, size), bf16=self._bf16)
-        return self._recorded[n, size]
 
 
 @dataclass
@@ -237,7 +218,7 @@ def _fit(
         frames=frames,
         views=views,
         bf16=bf16,
-        passage=_Passage(state.network, device, bf16=bf16, compiled=runtime.compile),
+        passage=Passage(state.network, device, bf16=bf16, compiled=runtime.compile),
         progress=progress,
     )
     if not _finished(state.history, settings):

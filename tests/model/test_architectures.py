@@ -7,7 +7,7 @@ from typing import get_args
 import pytest
 import torch
 
-from fer_batch.model.architectures import ARCHITECTURES, Normalise, build_network
+from fer_batch.model.architectures import ARCHITECTURES, Normalise, ResidualBlock, build_network
 from fer_batch.model.layers import architecture_layers
 from fer_batch.settings import ArchitectureName, TrainSettings, build
 
@@ -73,3 +73,12 @@ def test_cnn7_is_initialised_like_keras_he_normal() -> None:
 def test_se_resnet_has_the_size_it_claims() -> None:
     total = sum(row.parameters for row in architecture_layers("se_resnet"))
     assert total == pytest.approx(2.8e6, rel=0.02)
+
+
+@pytest.mark.parametrize("setting", ["depth", "full_blocks"])
+def test_se_resnet_has_as_many_blocks_as_it_is_told(setting: str) -> None:
+    default = build_network(build(TrainSettings, {"width": 0.25}), ["fer2013"])
+    more = build_network(build(TrainSettings, {"width": 0.25, setting: 3}), ["fer2013"])
+    blocks = [sum(isinstance(m, ResidualBlock) for m in network.modules()) for network in (default, more)]
+    assert blocks == [6, 9]
+    assert more.eval()(torch.zeros(2, 1, 32, 32))["fer2013"].shape == (2, 7)
