@@ -20,7 +20,6 @@ from fer_batch.model.onnx_file import default_model, load_card
 from fer_batch.settings import EvaluateSettings
 from fer_batch.storage import PREDICTION_COLUMNS, read_json
 from fer_batch.training import evaluate, evaluation
-from fer_batch.training.calibration import fit_temperature
 from fer_batch.training.evaluation import head_labels
 
 
@@ -175,15 +174,6 @@ def test_the_command_prints_the_figures(dataset: Path, tmp_path: Path) -> None:
     assert "without training twins" in done.stdout
     wrong = run("evaluate", "default", dataset, tmp_path / "out", "--split", "exam")
     assert wrong.returncode == 2
-
-
-def test_the_temperature_is_the_most_likely_one() -> None:
-    rng = np.random.default_rng(0)
-    logits = rng.normal(0, 2, (20_000, 7))
-    chances = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
-    labels = np.array([rng.choice(7, p=row) for row in chances])
-    assert fit_temperature(3 * logits, labels) == pytest.approx(3, rel=0.05)
-    assert fit_temperature(logits[:0], labels[:0]) == 1
 
 
 def test_the_bundled_model_gives_its_cards_figures(shared_data: Path) -> None:
