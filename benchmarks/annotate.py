@@ -8,8 +8,9 @@ its faces do. Each figure is the median over runs that take turns; quote the rat
 than frames a second. On a quiet machine only.
 
 - `decoding alone` is one thread that decodes and converts to RGB, as everybody must.
-- `stages` are the seconds that each takes alone, in one thread, with its input ready; `efficiency` is
-  their sum over (cores x wall time): 1 is two cores that never wait.
+- `stages` are the processor seconds that each takes alone, with its input ready; `efficiency` is their sum
+  over (cores x wall time): 1 is two cores that never wait. FFmpeg decodes frames of several slices in
+  several threads, whose time counts too.
 - `workers` are one and two processes over sixteen copies of the video, and one that has a single core: a
   process alone keeps two cores busy, so that two can only win where it waits.
 - `--peer` is the Python of an environment that has the package `fer`: its own default detector and model
@@ -129,21 +130,21 @@ def on_one_core(videos: list[Path], settings: AnnotateSettings) -> float:
 
 
 class Clock:
-    """Seconds by stage."""
+    """Processor seconds by stage."""
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}
 
     def run(self, name: str, work: Callable[..., Iterable[T]], *arguments: object) -> list[T]:
         """All that some work gives; its time is added to its stage's."""
-        started = time.perf_counter()
+        started = time.process_time()
         result = list(work(*arguments))
-        self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - started
+        self.seconds[name] = self.seconds.get(name, 0.0) + time.process_time() - started
         return result
 
 
 def stages_alone(source: Source, settings: AnnotateSettings) -> dict[str, float]:
-    """The seconds of each stage in one thread, over the whole source."""
+    """The processor seconds of each stage, over the whole source."""
     cv2.setNumThreads(1)
     detector = YuNet(resolve_detector("yunet"), settings.detection)
     classifier = Classifier(default_model())
@@ -190,12 +191,16 @@ def main() -> None:
         fastest = 0.0
         for video, height in zip(videos, (HEIGHT, *(size[1] for size in SIZES)), strict=True):
             source, settings = named(video), settings_for(height, detection)
-            times = [(decode_once(source), annotate_once([video], settings)) for _ in range(arguments.repeat)]
-            frames = times[0][0][0]
-            decoding = frames / statistics.median(seconds for (_, seconds), _ in times)
-            wall = statistics.median(seconds for _, seconds in times)
-            alone = stages_alone(source, settings)
-            efficiency = sum(alone.values()) / (cores * wall)
+            decoded, walls, stages = [], [], []
+            for _ in range(arguments.repeat):
+                decoded.append(decode_once(source))
+                walls.append(annotate_once([video], settings))
+                stages.append(stages_alone(source, settings))
+            frames = decoded[0][0]
+            decoding = frames / statistics.median(seconds for _, seconds in decoded)
+            wall = statistics.median(walls)
+            efficiency = statistics.median(sum(one.values()) for one in stages) / (cores * wall)
+            alone = {name: statistics.median(one[name] for one in stages) for name in stages[0]}
             cells = (f"{decoding:.0f}", f"{frames / wall:.0f}", f"{frames / wall / decoding:.2f}")
             print("|", video.name, *(f"| {cell}" for cell in cells), f"| {efficiency:.2f} |", flush=True)
             print("  stages, ms a frame:", {name: round(1000 * s / frames, 2) for name, s in alone.items()})
