@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import logging
 import math
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
@@ -19,6 +20,8 @@ from fer_batch.annotation.sources import Source
 from fer_batch.emotions import LABELS, Emotion
 from fer_batch.errors import DatasetFormatError, InputError
 from fer_batch.storage import readable
+
+_log = logging.getLogger(__name__)
 
 _SPANS = ("source", "start_s", "end_s", "emotion")
 _FILES = ("file", "emotion")
@@ -67,7 +70,8 @@ def read_labels(path: Path, sources: Sequence[Source]) -> Labels:
 
     Sources are named as the tables name them, with or without the suffix of their file; pictures by their
     source's name, a slash, and their file's. Where only one of `sources` goes by it, a video's file name will
-    do, and so will a picture's, alone or behind its folder's and a slash.
+    do, and so will a picture's, alone or behind its folder's and a slash. Names that none of them goes by are
+    passed over with a warning.
 
     Raises:
         InputError: the file cannot be read.
@@ -77,6 +81,7 @@ def read_labels(path: Path, sources: Sequence[Source]) -> Labels:
     columns, rows = _read(path)
     names = {name for _, (name, *_) in rows}
     meant = _meant(names, _pictures(sources) if columns is _FILES else _videos(sources))
+    _warn_of_strangers(path, [(line, name) for line, (name, *_) in rows if name not in meant])
     labels = Labels()
     for line, (name, *times, label) in rows:
         try:
@@ -162,6 +167,16 @@ def _meant(names: set[str], every: Iterable[_Named]) -> dict[str, list[str]]:
             for name in own & names:
                 found.setdefault(name, []).append(one.known)
     return short | full
+
+
+def _warn_of_strangers(path: Path, rows: Sequence[tuple[int, str]]) -> None:
+    """One file may have the labels of more footage than is read at once; but a name may also be mistyped."""
+    if not rows:
+        return
+    line, name = rows[0]
+    strangers = len({stranger for _, stranger in rows})
+    named = "1 name fits" if strangers == 1 else f"{strangers} names fit"
+    _log.warning("%s: %s no source of this run, the first %s in line %d", path, named, name, line)
 
 
 def _only(name: str, meant: list[str]) -> str:

@@ -41,6 +41,16 @@ def test_pictures_of_one_name_are_told_apart_by_their_folders(tmp_path: Path) ->
     assert labels.of("clip1", 0.0, None) is None
 
 
+def test_names_that_fit_nothing_are_told_of(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    of_footage(tmp_path, ["a.mp4"], "source,start_s,end_s,emotion", "a,0,1,sad", "a.mp4,1,2,fear")
+    assert not caplog.messages
+    lines = ("a,0,1,sad", "b,0,1,sad", "b,1,2,sad", "c.mp4,0,1,sad")
+    labels = of_footage(tmp_path, ["a.mp4"], "source,start_s,end_s,emotion", *lines)
+    assert labels.of("a", 0.5, None) == Emotion.SAD
+    (message,) = caplog.messages
+    assert message.endswith("labels.csv: 2 names fit no source of this run, the first b in line 3")
+
+
 def test_the_full_name_of_one_is_no_short_name_of_another(tmp_path: Path) -> None:
     footage = ["clip.mp4", "sub/clip.mp4", "day1/a.jpg", "sub/day1/a.jpg"]
     spans = of_footage(tmp_path, footage, "source,start_s,end_s,emotion", "clip.mp4,0,9,sad")
