@@ -37,7 +37,7 @@ class Column:
 PICTURE_SUFFIXES = frozenset({".bmp", ".jfif", ".jpeg", ".jpg", ".pgm", ".png", ".tif", ".tiff", ".webp"})
 """Of the files that are taken for pictures: lower case, with the dot."""
 
-LOCK, _MADE_FROM = ".lock", ".made_from.json"
+LOCK, MADE_FROM = ".lock", ".made_from.json"
 """What marks a folder as one in which work is under way, and says what it is made from."""
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 """Control characters, and what stands for bytes that are no UTF-8."""
@@ -425,7 +425,7 @@ def resumable_scratch(path: Path, made_from: Any) -> Iterator[Path]:
 @contextmanager
 def _begun_folder(path: Path, made_from: Any) -> Iterator[FileLock]:
     begun = _begun(path)
-    key = begun / _MADE_FROM
+    key = begun / MADE_FROM
     with _held(begun, path) as lock:
         if not key.is_file() or read_json(key) != made_from:
             _empty(begun)
@@ -517,7 +517,7 @@ def _take_place(
             raise
     _let_move(lock)
     folder.rename(path)
-    for mark in (LOCK, _MADE_FROM):
+    for mark in (LOCK, MADE_FROM):
         (path / mark).unlink(missing_ok=True)
     sync(path.parent)
     _remove(replaced)

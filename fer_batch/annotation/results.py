@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from fer_batch.errors import InputError, UsageError
-from fer_batch.storage import LOCK, read_json, writing
+from fer_batch.storage import LOCK, MADE_FROM, read_json, writing
 
 _WRITTEN = frozenset(
     {
@@ -23,8 +24,10 @@ _WRITTEN = frozenset(
     }
 )
 """What may lie in a folder of results. It goes when the source is done again."""
-_HIDDEN = frozenset({"Thumbs.db", "desktop.ini"})
-"""What Windows puts into folders that are looked at, and shows to nobody."""
+_DRAWN = re.compile(r"\d{5,}-.+\.png")
+"""What may lie in the folder `overlay` of pictures."""
+_NOBODYS = frozenset({LOCK, MADE_FROM, ".DS_Store", "Thumbs.db", "desktop.ini"})
+"""Marks of a process that was killed, and what systems put into folders that are looked at."""
 
 UNFINISHED = frozenset({".begun", ".partial"})
 """How folders end in which work is under way."""
@@ -107,11 +110,26 @@ def holds_results(folder: Path) -> bool:
 
 
 def strangers(folder: Path) -> list[str]:
-    """Names of what `annotate` did not write there, hidden files left out; a file is its own stranger."""
+    """Names of what `annotate` did not write there; a file is its own stranger.
+
+    Where no manifest of `annotate`'s lies, everything is: names alone make no results.
+    """
     if not os.path.lexists(folder):
         return []
+    manifest = read_manifest(folder)
+    own = frozenset[str]() if manifest is None else _WRITTEN
     try:
-        names = [path.name for path in folder.iterdir()]
+        names = {path.name for path in folder.iterdir()}
+        added = names - own - _NOBODYS
+        if manifest is not None and "overlay" in names:
+            added |= _strangers_drawn(folder / "overlay", manifest["made_from"]["source"].get("kind"))
     except OSError:
         return [folder.name]
-    return sorted(name for name in names if name not in _WRITTEN | _HIDDEN and not name.startswith("."))
+    return sorted(added)
+
+
+def _strangers_drawn(overlay: Path, kind: object) -> set[str]:
+    if kind == "video" or not overlay.is_dir():
+        return {overlay.name}
+    names = {path.name for path in overlay.iterdir()} - _NOBODYS
+    return {f"{overlay.name}/{name}" for name in names if not _DRAWN.fullmatch(name)}

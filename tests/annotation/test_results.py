@@ -67,6 +67,34 @@ def test_what_was_laid_beside_results_is_not_written_over(tmp_path: Path) -> Non
     assert row["status"] == "ok"
 
 
+@pytest.mark.parametrize("name", ["overlay.mp4", "faces.csv", "manifest.json", "overlay/mine.png", ".notes"])
+def test_names_alone_make_no_results(tmp_path: Path, name: str) -> None:
+    video, mine = clip(tmp_path / "cam.mp4"), tmp_path / "cam" / name
+    mine.parent.mkdir(parents=True)
+    mine.write_text('{"mine": 1}')
+    (row,) = annotate([video], tmp_path, todo=Todo(force=True)).rows
+    assert row["source"].startswith("cam-")
+    assert mine.read_text() == '{"mine": 1}'
+    assert len(list((tmp_path / "cam").iterdir())) == 1
+
+
+def test_what_was_laid_into_an_overlay_is_not_written_over(tmp_path: Path) -> None:
+    photo, out = tmp_path / "photo.png", tmp_path / "out"
+    cv2.imwrite(str(photo), cv2.cvtColor(portrait(), cv2.COLOR_RGB2BGR))
+    drawn = AnnotateSettings(overlay=True)
+    annotate([photo], out, drawn)
+    assert strangers(out / "photo") == []
+    notes = out / "photo" / "overlay" / "corrections.csv"
+    notes.write_text("hours of work")
+    (row,) = annotate([photo], out, drawn, todo=Todo(force=True)).rows
+    assert "holds overlay/corrections.csv" in row["reason"]
+    assert notes.read_text() == "hours of work"
+    video = clip(tmp_path / "cam.mp4")
+    annotate([video], out)
+    (out / "cam" / "overlay").mkdir()
+    assert strangers(out / "cam") == ["overlay"]
+
+
 def test_what_was_laid_beside_a_failure_is_not_lost(tmp_path: Path) -> None:
     video = tmp_path / "cam.mp4"
     video.write_bytes(b"no video")
@@ -267,12 +295,16 @@ def test_manifests_of_other_programs_are_none_of_its_business(tmp_path: Path, te
     assert theirs.read_text() == text
 
 
-def test_a_damaged_manifest_has_its_source_done_again(tmp_path: Path) -> None:
+def test_a_damaged_manifest_has_its_source_done_again_beside_it(tmp_path: Path) -> None:
     video = clip(tmp_path / "cam.mp4")
     annotate([video], tmp_path / "out")
     (tmp_path / "out" / "cam" / "manifest.json").write_text("{")
-    assert annotate([video], tmp_path / "out").due == {"cam": Due.NEW}
-    assert read_json(tmp_path / "out" / "cam" / "manifest.json")["status"] == "ok"
+    before = (tmp_path / "out" / "cam" / "faces.csv").read_bytes()
+    (name, due), *_ = annotate([video], tmp_path / "out").due.items()
+    assert name.startswith("cam-")
+    assert due == Due.NEW
+    assert read_json(tmp_path / "out" / name / "manifest.json")["status"] == "ok"
+    assert (tmp_path / "out" / "cam" / "faces.csv").read_bytes() == before
 
 
 def test_a_later_purpose_is_stated_too(tmp_path: Path) -> None:

@@ -201,7 +201,7 @@ def test_a_loop_of_links_ends(tmp_path: Path) -> None:
 def test_results_inside_a_source_are_not_read_again(tmp_path: Path) -> None:
     touch(tmp_path, "s/a.mp4", "s/out/a/overlay.mp4")
     found = find_sources([tmp_path / "s"], out=tmp_path / "s" / "out")
-    assert [source.name for source in found] == ["a"]
+    assert [source.path for source in found] == [tmp_path / "s" / "a.mp4"]
     with pytest.raises(
         UsageError, match=r"no video and no picture in .*s, results and their folder .*s left out"
     ):
