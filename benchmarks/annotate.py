@@ -157,7 +157,7 @@ def stages_alone(source: Source, settings: AnnotateSettings) -> dict[str, float]
         while batch := clock.run("decode", islice, frames, FRAMES_AT_ONCE):
             marked = clock.run("mark", mark, (frame for frame in batch), settings, before)
             last = marked[-1]
-            before = Resume(Position.of(last.frame), last.number + 1, last.thumbnail, None)
+            before = Resume(Position.of(last.frame), last.number + 1, last.glance, None)
             detected = clock.run("detect", map, find, [[item] for item in marked])
             tracked = clock.run("track", follow, one_by_one(detected), tracker)
             cropped = clock.run("crop", Cropping(classifier, whole=False), tracked)

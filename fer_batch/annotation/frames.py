@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fer_batch.annotation.face_quality import FaceQuality
+from fer_batch.annotation.scenes import Glance
 from fer_batch.inference.detector import Detections
 from fer_batch.inference.picture import Picture
 
@@ -49,7 +50,7 @@ class MarkedFrame:
     """It begins a new scene."""
     search: bool
     """Faces are to be searched in it."""
-    thumbnail: NDArray[np.uint8] | None
+    glance: Glance | None
     """What the next frame is compared with."""
 
 

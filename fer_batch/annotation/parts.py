@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 
 from fer_batch.annotation.decode import DecodeReport, Position
 from fer_batch.annotation.frames import AnnotatedFrame
+from fer_batch.annotation.scenes import Glance
 from fer_batch.emotions import LABELS
 from fer_batch.storage import (
     FACE_COLUMNS,
@@ -44,7 +45,7 @@ class Resume:
     position: Position
     number: int
     """Sampled frames so far."""
-    thumbnail: np.ndarray | None
+    glance: Glance | None
     tracker: dict[str, Any] | None
 
 
@@ -80,11 +81,11 @@ class Parts:
         if self._last is None:
             return None
         state = self._last["resume"]
-        seen = state["thumbnail"]
+        seen = state["glance"]
         return Resume(
             position=Position(**state["position"]),
             number=state["number"],
-            thumbnail=None if seen is None else np.array(seen, np.uint8),
+            glance=seen and Glance(np.array(seen["brightness"], np.uint8), tuple(seen["size"])),
             tracker=state["tracker"],
         )
 

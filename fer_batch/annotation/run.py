@@ -56,7 +56,7 @@ from fer_batch.storage import (
     write_json,
 )
 
-RESULTS_VERSION = 8
+RESULTS_VERSION = 9
 """Raised when the same input would give other results, so that finished sources are done again."""
 
 _log = logging.getLogger(__name__)

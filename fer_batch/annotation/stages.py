@@ -24,7 +24,7 @@ from fer_batch.annotation.frames import (
     TrackedFrame,
 )
 from fer_batch.annotation.parts import Resume
-from fer_batch.annotation.scenes import is_cut, thumbnail
+from fer_batch.annotation.scenes import Glance, glance, is_cut
 from fer_batch.annotation.track import Tracker
 from fer_batch.errors import UsageError
 from fer_batch.inference.classifier import Classifies
@@ -63,7 +63,7 @@ def mark(
 def _marked(
     frames: Iterable[Frame], settings: AnnotateSettings, resume: Resume | None
 ) -> Iterator[MarkedFrame]:
-    number, before = (resume.number, resume.thumbnail) if resume else (0, None)
+    number, before = (resume.number, resume.glance) if resume else (0, None)
     searched_s = resume.tracker["searched_s"] if resume and resume.tracker else 0.0
     for frame, following in _with_next(frames):
         seen, picture = before, frame.picture
@@ -76,7 +76,7 @@ def _marked(
             frame = replace(frame, picture=picture)  # noqa: PLW2901 - nobody is to see the other
         # Pictures have no time, so nothing goes on from one to the next.
         if picture is not None and frame.time_s is not None:
-            seen = thumbnail(picture)
+            seen = glance(picture)
         cut = before is not None and seen is not None and is_cut(before, seen)
         # Tracks alone fill a frame that is not searched. A picture has none, nor has a scene's first frame;
         # and where faces are, no track tells for longer than `max_gap_s`.
@@ -172,7 +172,7 @@ def follow(frames: Iterable[DetectedFrame], tracker: Tracker | None) -> Iterator
             resume = {
                 "position": asdict(Position.of(frame)),
                 "number": marked.number + 1,
-                "thumbnail": None if marked.thumbnail is None else marked.thumbnail.tolist(),
+                "glance": marked.glance and _as_json(marked.glance),
                 "tracker": None if tracker is None else tracker.state,
             }
         yield TrackedFrame(frame, faces, tracks, to_crop, resume)
@@ -249,6 +249,10 @@ def one_by_one(batches: Iterable[Sequence[T]]) -> Iterator[T]:
 def no_faces() -> Detections:
     """The faces of a frame that has none."""
     return Detections(np.empty((0, 4), np.float32), np.empty(0, np.float32), np.empty((0, 5, 2), np.float32))
+
+
+def _as_json(seen: Glance) -> dict[str, object]:
+    return {"brightness": seen.brightness.tolist(), "size": list(seen.size)}
 
 
 def _unseen(boxes: NDArray[np.float32]) -> Detections:

@@ -15,17 +15,19 @@ import cv2
 import numpy as np
 import pyarrow as pa
 import pyarrow.csv
+import pyarrow.parquet as pq
 import pytest
 from av.stream import Disposition
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 from videos import encode, landscape, moving_face, portrait
 
+from fer_batch.annotation import annotate
 from fer_batch.annotation.decode import DecodeReport, read_frames
 from fer_batch.annotation.frames import Frame
 from fer_batch.annotation.sources import Source, find_sources
 from fer_batch.errors import DecodeError, SourceOpenError
-from fer_batch.settings import SamplingSettings
+from fer_batch.settings import AnnotateSettings, DetectionSettings, SamplingSettings
 from fer_batch.storage import atomic_folder, read_json, write_json
 
 
@@ -478,3 +480,24 @@ def test_errors_name_a_file_in_valid_text(tmp_path: Path) -> None:
     path.write_text("no video")
     with pytest.raises(SourceOpenError, match=r"caf%E9\.mp4 cannot be opened as a video"):
         read(path)
+
+
+def test_a_video_may_change_its_size_between_searches(tmp_path: Path) -> None:
+    stream = io.BytesIO()
+    for width in (320, 640):
+        encode(tmp_path / "part.h264", [portrait(width, width * 9 // 16)] * 6, options={"bf": "0"})
+        stream.write((tmp_path / "part.h264").read_bytes())
+    stream.seek(0)
+    path = tmp_path / "resized.ts"
+    with av.open(stream, format="h264") as raw, av.open(str(path), "w") as container:
+        copy = container.add_stream_from_template(raw.streams.video[0])
+        for number, packet in enumerate(packet for packet in raw.demux(video=0) if packet.size):
+            packet.pts = packet.dts = number * 3600
+            packet.time_base, packet.stream = Fraction(1, 90_000), copy
+            container.mux(packet)
+    annotate([path], tmp_path / "out", AnnotateSettings(detection=DetectionSettings(every=10)))
+    faces = pq.read_table(tmp_path / "out" / "resized" / "faces.parquet").to_pydict()
+    assert len(faces["width"]) == 12
+    before, after = faces["width"][:6], faces["width"][6:]
+    assert min(after) > 1.8 * max(before)
+    assert not set(faces["track"][:6]) & set(faces["track"][6:])
