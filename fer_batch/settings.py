@@ -153,8 +153,8 @@ class TrainSettings(Settings):
     early_size: Annotated[int, Ge(24), Le(48), MultipleOf(8)] = 32
     """Side of the pictures in those epochs, in pixels."""
     start: str = ""
-    """A run folder whose best epoch's weights, of the same architecture and width, are the ones to start
-    from; its heads that this run has no labels for stay behind. Empty: chance gives them."""
+    """A run folder whose best epoch's weights are the ones to start from, of the same architecture, width,
+    `depth` and `full_blocks`; its heads that this run has no labels for stay behind. Empty: chance gives them."""
     teacher: tuple[str, ...] = ()
     """Models (`default`, run folders, model files) whose averaged answers teach this network (Hinton et
     al. 2015), on pictures mirrored and moved as it sees them itself (Beyer et al. 2022). What `framed` cuts

@@ -83,7 +83,8 @@ def draw_overlay(
         _check_unchanged(source, identity)
         _draw(source, folder, settings, told)
         _check_unchanged(source, identity)
-    except (EncodeError, InputError):
+    except (EncodeError, InputError, KeyboardInterrupt):
+        # It is drawn anew in any case; and who stops a run that shows faces by mistake wants none left.
         _clear(folder)
         raise
 

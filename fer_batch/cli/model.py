@@ -78,11 +78,12 @@ def export(
     Input `pixels`: uint8 [N, 1, 48, 48], gray. Outputs: one a head, logits [N, 7]; divide by the
     head's temperature before the softmax. The card is JSON in the metadata, under `fer_batch`.
     """
-    from fer_batch.model.onnx_file import load_card, resolve, save_half
+    from fer_batch.model.onnx_file import check_graph, load_card, read_graph, resolve, save_half
     from fer_batch.storage import atomic_file
 
     path = resolve(model)
     load_card(path)
+    check_graph(read_graph(path, str(path)), str(path))
     _check_out(out, overwrite=overwrite)
     if half:
         save_half(path, out)

@@ -323,7 +323,7 @@ def _load_start(network: Network, weights: Path) -> None:
         network.load_state_dict({k: v for k, v in found.items() if k in wanted or not k.startswith("heads.")})
     except RuntimeError as error:
         raise ModelError(
-            f"start: {weights} is of another architecture or width, or lacks a head: "
+            f"start: {weights} is of another architecture, width, depth or full_blocks, or lacks a head: "
             "name a run of the same, or change the settings"
         ) from error
 
@@ -338,7 +338,8 @@ def _train_epoch(state: _State, epoch: int, lesson: _Lesson) -> dict[str, float]
     """Show every full batch of training pictures once; returns the epoch's first columns of the history."""
     settings, data = lesson.settings, lesson.data
     batches = batches_an_epoch(len(data), settings)
-    size = settings.early_size if epoch <= settings.early_share * settings.epochs else INPUT_SIZE
+    early = settings.early_share * settings.epochs + 1e-9  # 0.58 of 50 is 28.999...
+    size = settings.early_size if epoch <= early else INPUT_SIZE
     network, optimizer = state.network.train(), state.optimizer
     # Before random numbers are seeded, of which recording takes some.
     forward = lesson.passage.of(min(settings.batch_size, len(data)), size)

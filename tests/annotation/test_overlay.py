@@ -312,6 +312,19 @@ def test_a_stopped_run_leaves_nothing_in_the_way(tmp_path: Path) -> None:
     assert (still.folder / "overlay" / "00000-a.png").is_file()
 
 
+def test_an_interrupted_overlay_leaves_no_face_behind(tmp_path: Path) -> None:
+    class Interrupting(list[int]):
+        def append(self, frames: int) -> None:
+            if frames == 20:
+                raise KeyboardInterrupt
+
+    done = Annotated(film(tmp_path / "a.mp4"), tmp_path / "out")
+    done.told = Interrupting()
+    with pytest.raises(KeyboardInterrupt):
+        done.draw()
+    assert done.drawn == []
+
+
 @pytest.mark.parametrize("sampling", [SamplingSettings(every=1000), SamplingSettings(start_s=0.5)])
 def test_an_overlay_of_one_frame_can_be_seen(tmp_path: Path, sampling: SamplingSettings) -> None:
     done = Annotated(
@@ -335,6 +348,25 @@ def test_damaged_sound_does_not_lose_the_overlay(tmp_path: Path) -> None:
     times, _ = done.shown()
     np.testing.assert_allclose(times, np.arange(75) / 25, atol=1e-3)
     assert heard(done.video)[3] == pytest.approx(BEEP[0], abs=0.02)
+
+
+@pytest.mark.parametrize("codec", ["mp2", "aac"])
+@pytest.mark.parametrize("place", [0.3, 0.6, 1.0])
+def test_one_damaged_time_of_the_sound_moves_no_other(tmp_path: Path, codec: str, place: float) -> None:
+    path = film(tmp_path / "a.ts", codec, pictures_at=10.0, sound_at=10.0)
+    packets = np.frombuffer(path.read_bytes(), np.uint8).reshape(-1, 188).copy()
+    identifiers = (packets[:, 1].astype(int) & 0x1F) << 8 | packets[:, 2]
+    begun = np.flatnonzero((identifiers == 0x101) & (packets[:, 1] & 0x40 > 0))
+    header = packets[begun[int(place * (len(begun) - 1))]]
+    stamp = 4 + (1 + header[4] if header[3] & 0x20 else 0) + 9  # behind the header, stuffing and PES header
+    header[stamp] ^= 0x02  # the second highest bit of 33: some thirteen hours
+    path.write_bytes(packets.tobytes())
+    done = Annotated(path, tmp_path / "out")
+    done.draw()
+    _, first, last, *_ = heard(done.video)
+    assert (first, last) == pytest.approx((0, 3), abs=0.6)
+    with av.open(str(done.video)) as container:
+        assert container.duration / av.time_base == pytest.approx(3, abs=0.1)
 
 
 def test_sound_that_mp4_takes_only_by_name_is_encoded(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import json
 import sys
 from pathlib import Path
 
+import onnx
 import pytest
 from datasets_made import write_stripes
 from processes import run
@@ -58,6 +59,17 @@ def test_export_copies_what_it_checked_and_does_not_overwrite(tmp_path: Path) ->
     into_folder = run("model", "export", "default", tmp_path, "--overwrite")
     assert into_folder.returncode == 2
     assert "is a folder: name the file to write" in into_folder.stderr
+
+
+def test_export_refuses_a_model_whose_weights_are_not_whole(tmp_path: Path) -> None:
+    graph = onnx.load(default_model())
+    largest = max(graph.graph.initializer, key=lambda tensor: len(tensor.raw_data))
+    largest.raw_data = largest.raw_data[:100]
+    onnx.save(graph, tmp_path / "damaged.onnx")
+    done = run("model", "export", tmp_path / "damaged.onnx", tmp_path / "out.onnx")
+    assert done.returncode == 1
+    assert "damaged.onnx is not a valid ONNX model" in done.stderr
+    assert not (tmp_path / "out.onnx").exists()
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems refuse names that are no text")

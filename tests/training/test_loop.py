@@ -399,7 +399,9 @@ def test_what_cannot_be_started_from(dataset: Path, trained: Path, tmp_path: Pat
     with pytest.raises(ModelError, match=r"start: cannot read .*best\.safetensors: File name too long"):
         train(dataset, tmp_path / "next", too_long, runtime=CPU)
     wider = build(TrainSettings, SHORT | {"width": 0.75, "start": str(trained)})
-    with pytest.raises(ModelError, match="another architecture or width, or lacks a head"):
+    with pytest.raises(
+        ModelError, match="another architecture, width, depth or full_blocks, or lacks a head"
+    ):
         train(dataset, tmp_path / "next", wider, runtime=CPU)
     # Neither is in the way of settings that can be.
     assert train(dataset, tmp_path / "next", build(TrainSettings, SHORT | {"epochs": 1}), runtime=CPU).epochs
