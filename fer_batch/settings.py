@@ -154,7 +154,8 @@ class TrainSettings(Settings):
     """Side of the pictures in those epochs, in pixels."""
     start: str = ""
     """A run folder whose best epoch's weights are the ones to start from, of the same architecture, width,
-    `depth` and `full_blocks`; its heads that this run has no labels for stay behind. Empty: chance gives them."""
+    `depth` and `full_blocks`; its heads that this run has no labels for stay behind. Empty: chance
+    gives them."""
     teacher: tuple[str, ...] = ()
     """Models (`default`, run folders, model files) whose averaged answers teach this network (Hinton et
     al. 2015), on pictures mirrored and moved as it sees them itself (Beyer et al. 2022). What `framed` cuts
