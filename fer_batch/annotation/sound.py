@@ -108,7 +108,7 @@ class _Sound:
                 self.container.seek(start - lead_in, stream=self.stream)
         following = -math.inf
         with suppress(FFmpegError, OSError):
-            for stated, packet in self._credible(leaps):
+            for stated, packet in self._credible(start, leaps):
                 time = stated - start
                 ahead = time > following + set_ahead and any(abs(stated - leap) < set_back for leap in leaps)
                 if time < following - set_back or (ahead and following > -math.inf):
@@ -121,17 +121,18 @@ class _Sound:
                     packet.pts = packet.dts = time
                     yield packet
 
-    def _credible(self, leaps: Sequence[int]) -> Iterator[tuple[int, av.Packet[av.AudioStream]]]:
+    def _credible(self, start: int, leaps: Sequence[int]) -> Iterator[tuple[int, av.Packet[av.AudioStream]]]:
         """The stream's packets with what they state; a few whose clock is elsewhere are left out.
 
         One damaged time stamp of a transport stream counts for all packets that it stands before.
 
         Args:
+            start: when sound is wanted from, in ticks: the first time may be damaged too.
             leaps: where a clock that goes on ahead has been set so, in ticks.
         """
         set_back, set_ahead = self._ticks(Fraction(SET_BACK_S)), self._ticks(Fraction(SET_AHEAD_S))
         strays: list[tuple[int, av.Packet[av.AudioStream]]] = []
-        following, stray_following, longest = None, 0, self._ticks(_STRAY_S)
+        following, stray_following, longest = start, 0, self._ticks(_STRAY_S)
         for packet in self.container.demux(self.stream):
             stated = packet.pts if packet.pts is not None else packet.dts
             if stated is None or packet.is_corrupt:
@@ -143,15 +144,14 @@ class _Sound:
                 if end - strays[0][0] >= longest:
                     yield from strays
                     following, strays = end, []
-            elif following is None or -set_back <= stated - following <= set_ahead:
+            elif -set_back <= stated - following <= set_ahead:
                 yield stated, packet
                 following, strays = end, []
             else:
                 strays, stray_following = [(stated, packet)], end
-        if strays and following is not None:
-            begun = strays[0][0]
-            if begun < following or any(abs(begun - leap) < set_back for leap in leaps):
-                yield from strays
+        begun = strays[0][0] if strays else following
+        if begun < following or any(abs(begun - leap) < set_back for leap in leaps):
+            yield from strays
 
     def _ticks(self, seconds: Fraction) -> int:
         return round(seconds / cast(Fraction, self.stream.time_base))

@@ -148,7 +148,7 @@ def write_clean(
     no table. `dataset.json` is the source's with new counts, and `filter`, the list of the steps that
     led here: of each its source, what it was made from, and how many pictures it kept and dropped. Of
     a folder of class folders it is the files under the same paths, with `filter.json`, which has that
-    list too, and the names of the folders. Encoded pictures stay as they are, byte for byte. `dropped.csv`
+    list too, and the paths of its pictures. Encoded pictures stay as they are, byte for byte. `dropped.csv`
     lists the dropped ones, after those of earlier steps.
 
     The folder is built beside its place and renamed once: it is whole or not there. Where it is there
@@ -189,7 +189,8 @@ def write_clean(
             _write_tables(source, partial, keep, progress)
         else:
             missing = _write_files(source, partial, keep, progress)
-            before["folders"] = sorted(readable(path.name) for path in partial.iterdir() if path.is_dir())
+            written = (path.relative_to(partial) for path in partial.rglob("*") if path.is_file())
+            before["pictures"] = sorted(readable(path.as_posix()) for path in written)
             keep = keep.copy()
             keep[[picture.index for picture in missing]] = False
             dropped = sorted([*dropped, *missing], key=lambda picture: picture.index)
@@ -238,19 +239,18 @@ def _written(
 
 
 def _refuse_strangers(out: Path, manifest: Mapping[str, Any]) -> None:
-    """The same for a clean folder of class folders, whose pictures no table lists: they are counted."""
+    """The same for a clean folder of class folders, whose manifest lists its pictures."""
+    refuse_strangers(out, {FOLDERS_MANIFEST, *OF_FILTER}, _still_there(out, manifest))
+
+
+def _still_there(out: Path, manifest: Mapping[str, Any]) -> set[str]:
+    """The paths of the pictures in a clean folder of class folders that filter put there."""
     try:
-        found = [picture.path for picture in find_pictures(out)]
+        found = {picture.path for picture in find_pictures(out)}
     except InputError:  # its class folders are lost
-        found = []
-    pictures = {path for path in found if readable(path.split("/", 1)[0]) in manifest["folders"]}
-    refuse_strangers(out, {FOLDERS_MANIFEST, *OF_FILTER}, pictures)
-    added = len(pictures) - manifest["filter"][-1]["kept"]
-    if added > 0:
-        raise UsageError(
-            f"OUT {out} holds {added:,} pictures more than filter put there, which --overwrite would delete; "
-            "move them away, or choose another folder"
-        )
+        return set()
+    listed = set(manifest["pictures"])
+    return {path for path in found if readable(path) in listed}
 
 
 def _refuse_overlap(source: Path, out: Path) -> None:
@@ -284,7 +284,7 @@ def _folders_manifest(folder: Path) -> dict[str, Any] | None:
         return None
     if not isinstance(manifest, dict) or manifest.get("kind") != FOLDERS_KIND:
         return None
-    return manifest if isinstance(manifest.get("folders"), list) else None
+    return manifest if isinstance(manifest.get("pictures"), list) else None
 
 
 def _clean_manifest(folder: Path) -> dict[str, Any] | None:
@@ -306,13 +306,16 @@ def _identity(step: Mapping[str, Any]) -> tuple[object, ...]:
 
 
 def _lost(out: Path, manifest: Mapping[str, Any]) -> str:
-    """What is no longer there of a clean set, in words; pictures are counted and not read."""
+    """What is no longer there of a clean set, in words; pictures are not read."""
     kept = manifest["filter"][-1]["kept"]
-    try:
-        pictures = len(open_pictures(out).records)
-    except InputError:  # tables are missing or damaged
-        pictures = 0
-    if manifest["kind"] != FOLDERS_KIND:  # rows with a label have a file too
+    if manifest["kind"] == FOLDERS_KIND:
+        pictures = len(_still_there(out, manifest))
+    else:
+        try:
+            pictures = len(open_pictures(out).records)
+        except InputError:  # tables are missing or damaged
+            pictures = 0
+        # Rows with a label have a file too.
         unlabelled = sum(labels.get(UNLABELLED, 0) for labels in manifest["counts"].values())
         files = (out / PICTURES).glob(f"*/*/*.{manifest['settings']['image_format']}")
         pictures = min(pictures, unlabelled + sum(1 for _ in files))

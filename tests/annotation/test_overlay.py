@@ -351,7 +351,7 @@ def test_damaged_sound_does_not_lose_the_overlay(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("codec", ["mp2", "aac"])
-@pytest.mark.parametrize("place", [0.3, 0.6, 1.0])
+@pytest.mark.parametrize("place", [0.0, 0.3, 0.6, 1.0])
 def test_one_damaged_time_of_the_sound_moves_no_other(tmp_path: Path, codec: str, place: float) -> None:
     path = film(tmp_path / "a.ts", codec, pictures_at=10.0, sound_at=10.0)
     packets = np.frombuffer(path.read_bytes(), np.uint8).reshape(-1, 188).copy()
