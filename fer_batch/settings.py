@@ -30,6 +30,8 @@ Count = Annotated[int, Ge(1)]
 DeviceName = Literal["auto", "cpu", "cuda"]
 BackendName = Literal["auto", "onnx", "torch"]
 Head = Literal["fer2013", "crowd"]
+HeadChoice = Literal["auto", "fer2013", "crowd"]
+PriorName = Literal["training", "natural", "balanced"]
 ArchitectureName = Literal["se_resnet", "cnn7"]
 CheckName = Literal[
     "unreadable",
@@ -59,6 +61,34 @@ class Settings:
 
 
 S = TypeVar("S", bound=Settings)
+
+
+@dataclass(frozen=True)
+class ExpectedShares(Settings):
+    """How frequent each expression is expected to be among all faces, in any unit: only the ratios count."""
+
+    angry: NonNegative
+    disgust: NonNegative
+    fear: NonNegative
+    happy: NonNegative
+    sad: NonNegative
+    surprise: NonNegative
+    neutral: NonNegative
+
+    def __post_init__(self) -> None:
+        """Refuse shares of nothing.
+
+        Raises:
+            UsageError: all are 0.
+        """
+        if not any(asdict(self).values()):
+            raise UsageError("the expected shares are all 0: give at least one expression a share above 0")
+
+
+Prior = PriorName | ExpectedShares
+"""The shares of the expressions that answers expect. `training`: those of the training data, which are the
+network's own. `natural`: those of people as they are. `balanced`: every expression equally often. Or shares
+that are given."""
 
 
 @dataclass(frozen=True)
@@ -235,7 +265,11 @@ class EvaluateSettings(Settings):
     """What `evaluate` measures, and on what."""
 
     split: Literal["train", "val", "test"] = "val"
-    head: Head = "fer2013"
+    head: HeadChoice = "auto"
+    """`auto`: `fer2013` on a FER2013 data set, the head that `annotate` reads with on anything else."""
+    prior: Prior | Literal["auto"] = "auto"
+    """`auto`: `training` on a FER2013 data set, whose expressions are as frequent as in training, and
+    `annotate`'s default on anything else."""
     flip: bool = False
     """Average the probabilities of each picture and its mirror image."""
     batch_size: Count = 256
@@ -328,7 +362,10 @@ class PrivacySettings(Settings):
 class AnnotateSettings(Settings):
     """What `annotate` does with a source. All of these change the result."""
 
-    head: Head = "fer2013"
+    head: HeadChoice = "auto"
+    """`auto`: `crowd`, which was taught by ten people a face and knows resting faces, where the model has it;
+    else the only head that it has. `fer2013` answers as FER2013's labels, which call resting faces angry."""
+    prior: Prior = "natural"
     faces_only: bool = False
     """The pictures are face crops already: none is searched for."""
     overlay: bool = False
@@ -382,8 +419,12 @@ def _explain(item: Any) -> tuple[str, list[str]]:
     parts = [str(part) for part in item["loc"]]
     if item["type"] == "unexpected_keyword_argument":
         return f"there is no setting {'.'.join(parts)!r}", []
-    # Where a value may be of one of several kinds, each has its say, its own name last.
-    name = ".".join(part for part in parts if part.isidentifier() or part.isdecimal())
+    # Where a value may be of one of several kinds, each has its say, with the kind in its own name.
+    settings = {kind.__name__ for kind in Settings.__subclasses__()}
+    path = (part for part in parts if part not in settings and (part.isidentifier() or part.isdecimal()))
+    name = ".".join(path)
+    if item["type"] == "missing":
+        return f"{name} is missing", []
     wanted = "must be a table" if item["type"] == "dataclass_type" else item["msg"]
     return f"{name} is {item['input']!r}", [wanted.replace("Input should be", "must be")]
 

@@ -43,7 +43,7 @@ from fer_batch.inference.detector import YuNet, resolve_detector
 from fer_batch.inference.session import Runtime, choose_runtime
 from fer_batch.model.onnx_file import resolve
 from fer_batch.progress import Progress, silent
-from fer_batch.settings import AnnotateSettings, BackendName, DeviceName, validated
+from fer_batch.settings import AnnotateSettings, BackendName, DeviceName, Head, validated
 from fer_batch.storage import (
     SUMMARY_COLUMNS,
     atomic_file,
@@ -105,12 +105,14 @@ class AnnotateResult:
         out: the results' folder.
         due: why each source was, or was not, done; by name.
         rows: the rows of `summary.csv`, for the sources of this call that have results.
+        head: of the model that expressions are read with.
         agreement: int64 [7, 7], known against found expressions; None where none are known.
     """
 
     out: Path
     due: dict[str, Due]
     rows: list[dict[str, Any]]
+    head: Head
     agreement: np.ndarray | None = None
 
     @property
@@ -129,6 +131,7 @@ class _Job:
     classifier: Path
     detector: Path
     runtime: Runtime
+    head: Head
     made_from: dict[str, Any]
 
     @property
@@ -181,11 +184,12 @@ def annotate(
     found = find_sources([sources] if isinstance(sources, str | Path) else sources, out=out)
     known = read_labels(Path(labels), found) if labels else Labels()
     jobs = _jobs(found, out, settings, models)
+    head = jobs[0].head
     require_own_tables(out)
     due = {job.source.name: _due(job, todo) for job in jobs}
     to_do = [job for job in jobs if due[job.source.name].to_do]
     if dry_run:
-        return AnnotateResult(out, due, [])
+        return AnnotateResult(out, due, [], head)
     done = _do(to_do, todo, progress)
     for job in jobs:
         if not due[job.source.name].to_do:
@@ -199,11 +203,11 @@ def annotate(
         if has_tables(job.folder) and row["status"] != FAILED
     )
     if not isinstance(agreement, np.ndarray) or not agreement.any():
-        return AnnotateResult(out, due, rows)
+        return AnnotateResult(out, due, rows, head)
     from fer_batch.figures.confusion import write_confusion  # few runs draw, and each worker would wait
 
     write_confusion(agreement, out / CONFUSION, "faces of known expression")
-    return AnnotateResult(out, due, rows, agreement)
+    return AnnotateResult(out, due, rows, head, agreement)
 
 
 def _due(job: _Job, todo: Todo) -> Due:
@@ -237,7 +241,7 @@ def _jobs(sources: Sequence[Source], out: Path, settings: AnnotateSettings, mode
         "detector_sha256": None if settings.faces_only else file_sha256(detector),
     }
     # A wrong model stops before any work.
-    _open_models(classifier, detector, settings, runtime, tuple(networks.values()))
+    opened, _ = _open_models(classifier, detector, settings, runtime, tuple(networks.values()))
     common = {
         "results_version": RESULTS_VERSION,
         "settings": json.loads(json.dumps(asdict(changing))),  # as the manifest gives it back
@@ -251,6 +255,7 @@ def _jobs(sources: Sequence[Source], out: Path, settings: AnnotateSettings, mode
             classifier=classifier,
             detector=detector,
             runtime=runtime,
+            head=opened.head,
             made_from={"source": source.identity(), **common},
         )
         for source in sources
@@ -267,7 +272,7 @@ def _open_models(
 ) -> tuple[Classifier, YuNet | None]:
     """Both networks; a process opens them once for all its sources, and anew where a file has changed."""
     found = None if settings.faces_only else YuNet(detector, settings.detection, runtime)
-    return Classifier(classifier, head=settings.head, runtime=runtime), found
+    return Classifier(classifier, head=settings.head, prior=settings.prior, runtime=runtime), found
 
 
 class _MustStayError(FerBatchError):
@@ -410,6 +415,7 @@ def _write_manifest(folder: Path, job: _Job, summary: dict[str, Any], seconds: f
         "reason": summary["reason"],
         "summary": summary,
         "purpose": job.settings.privacy.purpose or None,
+        "head": job.head,
         "made_from": job.made_from,
         **_made_by(job),
         "timings": {"seconds": seconds},

@@ -7,9 +7,18 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fer_batch.cli.console import JsonOption, QuietOption, VerboseOption, console, stated_path, summary
+from fer_batch.cli.console import (
+    JsonOption,
+    PriorOption,
+    QuietOption,
+    VerboseOption,
+    console,
+    stated_path,
+    stated_prior,
+    summary,
+)
 from fer_batch.errors import EXIT_PARTIAL, UsageError
-from fer_batch.settings import AnnotateSettings, BackendName, DeviceName, Head, build, load_toml, merge
+from fer_batch.settings import AnnotateSettings, BackendName, DeviceName, HeadChoice, build, load_toml, merge
 
 if TYPE_CHECKING:
     from fer_batch.annotation import AnnotateResult
@@ -23,7 +32,11 @@ def annotate(
     config: Annotated[Path | None, typer.Option(parser=stated_path, help="Settings as TOML.")] = None,
     model: Annotated[str, typer.Option(help="`default`, a run folder, or an .onnx file.")] = "default",
     detector: Annotated[str, typer.Option(help="`yunet`, or an .onnx file of its layout.")] = "yunet",
-    head: Annotated[Head | None, typer.Option(help="Label source to answer for. Default: fer2013.")] = None,
+    head: Annotated[
+        HeadChoice | None,
+        typer.Option(help="Label source to answer for. Default: crowd, if the model has it."),
+    ] = None,
+    prior: PriorOption = None,
     every: Annotated[int | None, typer.Option(help="Read one frame out of so many. Default: 1.")] = None,
     fps: Annotated[float | None, typer.Option(help="Read at most so many frames a second of video.")] = None,
     start: Annotated[float | None, typer.Option(help="Second of each video to begin at.")] = None,
@@ -117,6 +130,8 @@ def annotate(
         AnnotateSettings, stated, origin=str(config)
     )  # so that what is wrong here is not taken for an option
     values = merge(stated, over)
+    if prior is not None:
+        values["prior"] = stated_prior(prior)
     if mask:
         values["privacy"]["masks"] = [
             *stated.get("privacy", {}).get("masks", ()),
@@ -136,6 +151,7 @@ def annotate(
         )
     facts = {
         "out": result.out,
+        "head": result.head,
         "due": {name: due.value for name, due in result.due.items()},
         "sources": result.rows,
         "agreement": None if result.agreement is None else result.agreement.tolist(),
@@ -192,6 +208,7 @@ def _text(result: AnnotateResult, *, dry_run: bool) -> str:
     lines = [
         f"{len(result.rows)} sources: {done} done now, {len(result.rows) - done} done before"
         + (f"; {failed} failed" if failed else "")
+        + f"; read with the {result.head} head"
     ]
     for row in result.rows:
         if row["status"] == FAILED:

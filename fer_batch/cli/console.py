@@ -7,13 +7,15 @@ import logging
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 import typer
 
-from fer_batch.errors import OutputError
+from fer_batch.errors import OutputError, UsageError
 from fer_batch.progress import Progress, silent
+from fer_batch.settings import ExpectedShares, PriorName, build, load_toml
 
 if TYPE_CHECKING:
     from tqdm import tqdm
@@ -21,6 +23,15 @@ if TYPE_CHECKING:
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the closing summary as one JSON object.")]
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar and no summary.")]
 VerboseOption = Annotated[bool, typer.Option("--verbose", "-v", help="Tell every step, and tracebacks.")]
+
+PriorOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="natural|balanced|training|FILE",
+        help="How frequent each expression is expected to be: as among people as they are, all equally, as "
+        "in the training data, or as a TOML file says (angry = 0.05 and so on for all seven).",
+    ),
+]
 
 _log = logging.getLogger("fer_batch")
 
@@ -34,6 +45,22 @@ def stated_path(text: str) -> Path:
     if not text:
         raise typer.BadParameter("the path is empty")
     return Path(text)
+
+
+def stated_prior(text: str | None) -> str | dict[str, float] | None:
+    """What `--prior` says, as settings want it: a name, or the shares in a file.
+
+    Raises:
+        UsageError: it is neither, or the file is not one of seven shares.
+    """
+    if text is None or text in get_args(PriorName):
+        return text
+    if not Path(text).is_file():
+        names = ", ".join(get_args(PriorName))
+        raise UsageError(
+            f"--prior is {text!r}: give {names}, or a TOML file with a share for each expression"
+        )
+    return asdict(build(ExpectedShares, load_toml(Path(text)), origin=text))
 
 
 @contextmanager

@@ -7,9 +7,18 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from fer_batch.cli.console import JsonOption, QuietOption, VerboseOption, console, stated_path, summary
+from fer_batch.cli.console import (
+    JsonOption,
+    PriorOption,
+    QuietOption,
+    VerboseOption,
+    console,
+    stated_path,
+    stated_prior,
+    summary,
+)
 from fer_batch.errors import EXIT_PARTIAL
-from fer_batch.settings import EvaluateSettings, Head, build, merge
+from fer_batch.settings import EvaluateSettings, HeadChoice, build, merge
 
 if TYPE_CHECKING:
     from fer_batch.training.evaluation import EvaluateResult
@@ -28,8 +37,12 @@ def evaluate(
         typer.Option(help="Split to measure on, where the data has splits. Default: val."),
     ] = None,
     head: Annotated[
-        Head | None, typer.Option(help="Label source the model answers for. Default: fer2013.")
+        HeadChoice | None,
+        typer.Option(
+            help="Label source the model answers for. Default: fer2013 on FER2013, else as annotate's."
+        ),
     ] = None,
+    prior: PriorOption = None,
     flip: Annotated[
         bool | None, typer.Option("--flip", help="Average each picture with its mirror image.")
     ] = None,
@@ -44,20 +57,24 @@ def evaluate(
     from fer_batch.training import evaluate as run_evaluation
 
     settings = build(
-        EvaluateSettings, merge({}, {"split": split, "head": head, "flip": flip}), origin="evaluate"
+        EvaluateSettings,
+        merge({}, {"split": split, "head": head, "prior": stated_prior(prior), "flip": flip}),
+        origin="evaluate",
     )
     with console(quiet=quiet, verbose=verbose) as progress:
         result = run_evaluation(model, data, out, settings, progress=progress)
-    summary(result.metrics, _text(result, settings), as_json=as_json, quiet=quiet)
+    summary(result.metrics, _text(result), as_json=as_json, quiet=quiet)
     if result.unreadable:
         raise typer.Exit(EXIT_PARTIAL)
 
 
-def _text(result: EvaluateResult, settings: EvaluateSettings) -> str:
-    metrics = result.metrics
-    views = "two views" if settings.flip else "one view"
+def _text(result: EvaluateResult) -> str:
+    metrics, settings = result.metrics, result.metrics["settings"]
+    views = "two views" if settings["flip"] else "one view"
+    prior = settings["prior"] if isinstance(settings["prior"], str) else "given"
     lines = [
-        f"{settings.head} head on {metrics['data']['name']}, {views}, labels from {metrics['labels']}",
+        f"{settings['head']} head on {metrics['data']['name']}, {views}, prior {prior}, "
+        f"labels from {metrics['labels']}",
         _line("all pictures", metrics),
     ]
     if metrics["without_training_twins"]:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from itertools import chain, combinations
 from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
 
 from fer_batch.dataset.dialects import USAGE_SPLITS, place
 from fer_batch.emotions import LABELS
@@ -31,3 +35,14 @@ def published_counts(splits: Literal["three", "two"]) -> dict[str, dict[str, int
         for label, count in zip(LABELS, counts, strict=True):
             row[label] += count
     return table
+
+
+def has_published_counts(labels: NDArray[np.int64]) -> bool:
+    """Whether so many pictures of each class are those of FER2013: of one of its splits, or of several.
+
+    Args:
+        labels: int64 [N], 0–6.
+    """
+    found = tuple(np.bincount(labels, minlength=len(LABELS)).tolist())
+    some = chain.from_iterable(combinations(_COUNTS.values(), n) for n in range(1, len(_COUNTS) + 1))
+    return any(found == tuple(map(sum, zip(*counts, strict=True))) for counts in some)

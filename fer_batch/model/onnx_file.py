@@ -11,12 +11,15 @@ import json
 from dataclasses import asdict, dataclass, field, replace
 from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
+
+from annotated_types import Len
 
 from fer_batch.emotions import LABELS
 from fer_batch.errors import ModelError, UsageError
 from fer_batch.model.crop_geometry import CropGeometry
-from fer_batch.settings import Count, Head, Positive
+from fer_batch.model.prior import Adjustment
+from fer_batch.settings import Count, Head, HeadChoice, Positive, PriorName
 from fer_batch.storage import atomic_file, real_path
 
 if TYPE_CHECKING:
@@ -26,6 +29,8 @@ FORMAT = 2
 """Raised when a reader of the former number would misread the file: one of 1 knows no landmarks."""
 METADATA_KEY = "fer_batch"
 INPUT_NAME = "pixels"
+ClassShares = Annotated[tuple[Positive, ...], Len(len(LABELS), len(LABELS))]
+"""Seven shares, in the order of `Emotion`, that add up to 1."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +40,10 @@ class ModelCard:
     architecture: str
     heads: dict[Head, Positive]
     """The temperature of each head: probabilities are softmax(logits / temperature)."""
+    shares: dict[Head, ClassShares] = field(default_factory=dict)
+    """How frequent each expression is in the training data, by what each head learned from."""
+    priors: dict[Head, dict[PriorName, Adjustment]] = field(default_factory=dict)
+    """How the answers of each head are brought to shares other than those."""
     labels: tuple[str, ...] = LABELS
     input_size: Count = 48
     normalisation: str = ""
@@ -48,6 +57,22 @@ class ModelCard:
     weights: str = "float32"
     """How the file keeps them; `int8` computes so too, all others in float32."""
     format: int = FORMAT
+
+    def chosen_head(self, wanted: HeadChoice, origin: str) -> Head:
+        """The head to read with.
+
+        Args:
+            wanted: `auto` is `crowd` where there is one, else the model's only head.
+            origin: what error messages call the model.
+
+        Raises:
+            ModelError: the model has no such head.
+        """
+        if wanted == "auto":
+            return "crowd" if "crowd" in self.heads else next(iter(self.heads))
+        if wanted not in self.heads:
+            raise ModelError(f"{origin} has no head {wanted!r}, only {', '.join(self.heads)}")
+        return wanted
 
 
 def card_from_json(text: str, *, origin: str) -> ModelCard:

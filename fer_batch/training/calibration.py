@@ -16,7 +16,8 @@ from fer_batch.dataset import Split
 from fer_batch.figures.metrics import measure
 from fer_batch.inference.classifier import Classifier
 from fer_batch.model.onnx_file import ModelCard
-from fer_batch.settings import Head
+from fer_batch.model.prior import POWERS, Adjustment, adjusted_logits
+from fer_batch.settings import Head, PriorName
 from fer_batch.training.evaluation import head_labels
 
 _RANGE = (0.2, 5.0)
@@ -84,15 +85,17 @@ class Calibrated:
         temperature: of the head, see `consistent_temperature`.
         labels: int64 [M], 0–6, of the pictures that the head is measured on.
         probabilities: float32 [M, 7] at that temperature.
+        priors: how the answers are brought to other shares; none where the card has no training shares.
     """
 
     temperature: float
     labels: NDArray[np.int64]
     probabilities: NDArray[np.float32]
+    priors: dict[PriorName, Adjustment]
 
 
 def calibrate(model: Path, val: Split, heads: Sequence[Head]) -> dict[Head, Calibrated]:
-    """Ask a model file for its answers on the validation split, and fit each head's temperature to them.
+    """Ask a model file for its answers on the validation split, and fit each head's temperatures to them.
 
     Raises:
         ModelError: the file cannot be used.
@@ -100,15 +103,34 @@ def calibrate(model: Path, val: Split, heads: Sequence[Head]) -> dict[Head, Cali
     answers: dict[Head, Calibrated] = {}
     for head in heads:
         rows, labels = head_labels(val, head)
-        logits = Classifier(model, head=head).logits(val.images[rows])
+        classifier = Classifier(model, head=head)
+        logits = classifier.logits(val.images[rows])
         temperature = consistent_temperature(logits, labels)
-        probabilities = softmax(logits / np.float32(temperature), axis=1).astype(np.float32)
-        answers[head] = Calibrated(temperature, labels, probabilities)
+        calibrated = logits / np.float32(temperature)
+        shares = classifier.card.shares.get(head)
+        answers[head] = Calibrated(
+            temperature,
+            labels,
+            softmax(calibrated, axis=1).astype(np.float32),
+            {} if shares is None else _fit_priors(calibrated, labels, shares, head),
+        )
     return answers
 
 
+def _fit_priors(
+    calibrated: np.ndarray, labels: np.ndarray, shares: tuple[float, ...], head: Head
+) -> dict[PriorName, Adjustment]:
+    """How answers at the head's own temperature are brought to each prior."""
+    adjustments: dict[PriorName, Adjustment] = {}
+    for prior, powers in POWERS.items():
+        adjusted = adjusted_logits(calibrated, shares, powers[head])
+        adjustments[prior] = Adjustment(powers[head], consistent_temperature(adjusted, labels))
+    return adjustments
+
+
 def calibrated_card(card: ModelCard, answers: Mapping[Head, Calibrated]) -> ModelCard:
-    """The card with these temperatures and with the figures that the file has at them, as `val`."""
+    """The card with these temperatures, and with the figures under the training prior as `val`."""
     figures = {head: measure(answer.labels, answer.probabilities) for head, answer in answers.items()}
     temperatures = {head: answer.temperature for head, answer in answers.items()}
-    return replace(card, heads=temperatures, figures={"val": figures})
+    priors = {head: answer.priors for head, answer in answers.items() if answer.priors}
+    return replace(card, heads=temperatures, priors=priors, figures={"val": figures})

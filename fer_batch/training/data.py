@@ -58,6 +58,21 @@ class TrainingData:
         """SHA-256 of both splits' content, however it is stored."""
         return fingerprint([self.train, self.val])
 
+    def class_shares(self) -> dict[Head, tuple[float, ...]]:
+        """How frequent each expression is among what each head learns from: labels, or votes for the seven.
+
+        One more face of each is counted than there is (Laplace's rule), as none may have the share 0.
+        """
+        return {head: self._shares(head) for head in self.heads}
+
+    def _shares(self, head: Head) -> tuple[float, ...]:
+        counts = np.bincount(self.train.labels, minlength=len(LABELS)).astype(np.float64)
+        if head == "crowd" and self.train.votes is not None:
+            shares, weight = crowd_targets(self.train.votes)
+            counts = (shares * weight[:, None]).sum(0, dtype=np.float64)
+        smoothed = counts + 1
+        return tuple(round(float(share), 6) for share in smoothed / smoothed.sum())
+
 
 def load_training_data(dataset: Path, settings: TrainSettings) -> TrainingData:
     """Read `train` and `val`; where there is no `val`, hold a share of `train` out.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,15 +16,17 @@ from numpy.typing import NDArray
 
 from fer_batch.dataset import Split, Unreadable, crowd_majority, fingerprint, load_class_folders, load_split
 from fer_batch.dataset.arrays import find_tables
-from fer_batch.dataset.class_folders import split_names
+from fer_batch.dataset.class_folders import FolderSource, split_names
+from fer_batch.dataset.prepare import read_manifest
+from fer_batch.dataset.published import has_published_counts
 from fer_batch.emotions import LABELS
 from fer_batch.errors import DatasetFormatError, InputError, UsageError
 from fer_batch.figures.confusion import write_confusion
 from fer_batch.figures.metrics import confusion, measure
 from fer_batch.inference.classifier import Classifier
-from fer_batch.model.onnx_file import resolve
+from fer_batch.model.onnx_file import ModelCard, load_card, resolve
 from fer_batch.progress import Progress, silent
-from fer_batch.settings import EvaluateSettings, Head, validated
+from fer_batch.settings import AnnotateSettings, EvaluateSettings, Head, HeadChoice, Prior, validated
 from fer_batch.storage import (
     PREDICTION_COLUMNS,
     atomic_file,
@@ -77,6 +79,11 @@ def evaluate(
     Class folders without folders of splits are measured all together; the split in the metrics'
     settings is then None.
 
+    A FER2013 data set is measured by the head `fer2013` under the prior `training`, anything else as
+    `annotate` reads by default, unless the settings say otherwise; the metrics say which it was. A FER2013
+    data set is one that `prepare` made of its CSV files, or one with as many pictures of each class as are
+    in its splits.
+
     The head `crowd` is held against the majority of the FER+ votes where the data set has votes, on
     the pictures that have one, and against the data's own labels elsewhere; `labels` in the metrics
     says which.
@@ -85,7 +92,7 @@ def evaluate(
         model: `default`, a run folder, or an .onnx file.
         data: a data set folder, or any folder of class folders; pictures of other sizes are resized.
         out: folder to write to; made if it is not there.
-        settings: split, head, and whether to average with the mirror image.
+        settings: split, head, prior, and whether to average with the mirror image.
         progress: told after every batch.
 
     Raises:
@@ -98,10 +105,15 @@ def evaluate(
     require_text_path(out)
     _require_own(out)
     path = resolve(model)
-    classifier = Classifier(path, head=settings.head, batch_size=settings.batch_size)
-    loaded = _load(data, settings.split, classifier.card.input_size)
+    card = load_card(path)
+    if settings.head != "auto":
+        card.chosen_head(settings.head, str(path))  # before a large data set is read
+    loaded = _load(data, settings.split, card.input_size)
     split = loaded.split
-    rows, labels = head_labels(split, settings.head)
+    head, prior = _chosen(settings, card, of_fer2013=loaded.of_fer2013, origin=str(path))
+    settings = replace(settings, head=head, prior=prior)
+    classifier = Classifier(path, head=head, prior=prior, batch_size=settings.batch_size)
+    rows, labels = head_labels(split, head)
     if not len(rows):
         raise UsageError(
             f"{data}: no picture of {split.name} has a majority of FER+ votes; use --head fer2013"
@@ -113,7 +125,7 @@ def evaluate(
     metrics: dict[str, Any] = {
         **measure(labels, probabilities),
         "without_training_twins": None if twins is None else measure(labels[~twins], probabilities[~twins]),
-        "labels": "ferplus_majority" if _by_votes(split, settings.head) else "data",
+        "labels": "ferplus_majority" if _by_votes(split, head) else "data",
         "settings": asdict(settings) | {"split": loaded.name},
         "model": {"architecture": classifier.card.architecture, "sha256": file_sha256(path)},
         "data": {
@@ -123,7 +135,7 @@ def evaluate(
         },
         "versions": versions("onnxruntime", "numpy"),
     }
-    title = f"{settings.head} head on {split.name}"
+    title = f"{head} head on {split.name}"
     with resumable_scratch(out / _WORK, {}) as begun:
         write_confusion(confusion(labels, probabilities.argmax(1)), begun / "confusion_matrix", title)
         _write_predictions(begun / "predictions.parquet", split, rows, labels, probabilities, twins)
@@ -134,6 +146,19 @@ def evaluate(
             for name in _WRITTEN:
                 (begun / name).replace(out / name)
     return EvaluateResult(out, metrics, loaded.unreadable)
+
+
+def _chosen(
+    settings: EvaluateSettings, card: ModelCard, *, of_fer2013: bool, origin: str
+) -> tuple[Head, Prior]:
+    """Head and prior to measure with: those that suit the data where the settings leave them open."""
+    wanted: HeadChoice = settings.head
+    if wanted == "auto" and of_fer2013 and "fer2013" in card.heads:
+        wanted = "fer2013"
+    prior = settings.prior
+    if prior == "auto":
+        prior = "training" if of_fer2013 else AnnotateSettings().prior
+    return card.chosen_head(wanted, origin), prior
 
 
 def _require_own(out: Path) -> None:
@@ -176,6 +201,13 @@ class _Loaded:
     training: list[str] | None
     """Fingerprints of the training split's pictures, where there is another to measure on."""
     unreadable: tuple[Unreadable, ...] = ()
+    from_csv: bool = False
+    """It is a data set folder that was made of one of FER2013's CSV files."""
+
+    @property
+    def of_fer2013(self) -> bool:
+        """Whether the pictures are FER2013's."""
+        return self.from_csv or has_published_counts(self.split.labels)
 
 
 def _load(data: Path, name: str, size: int) -> _Loaded:
@@ -186,7 +218,10 @@ def _load(data: Path, name: str, size: int) -> _Loaded:
         height, width = split.images.shape[1:]
         raise DatasetFormatError(f"{data}: pictures are {width}x{height}, the model takes {size}x{size}")
     knows_training = name != "train" and (data / "train.parquet").is_file()
-    return _Loaded(split, name, load_split(data, "train").sha256 if knows_training else None)
+    training = load_split(data, "train").sha256 if knows_training else None
+    manifest = read_manifest(data)
+    from_csv = manifest is not None and manifest["source"]["dialect"] != FolderSource.dialect
+    return _Loaded(split, name, training, from_csv=from_csv)
 
 
 def _load_class_folders(data: Path, name: str, size: int) -> _Loaded:

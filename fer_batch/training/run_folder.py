@@ -130,6 +130,7 @@ class RunFolder:
         card = ModelCard(
             architecture=self.settings.arch,
             heads=dict.fromkeys(self.data.heads, 1.0),
+            shares=self.data.class_shares(),
             normalisation=f"inside the graph: (pixels - {PIXEL_MEAN:g}) / {PIXEL_STD:g}",
             crop=FER2013_CROP,
             layers=layer_table(network),
