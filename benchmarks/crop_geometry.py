@@ -22,7 +22,8 @@ from scipy.optimize import least_squares
 
 from fer_batch.dataset import load_split
 from fer_batch.inference.crop import crop_square, landmark_terms
-from fer_batch.inference.detector import Detections, YuNet, resolve_detector
+from fer_batch.inference.detections import Detections
+from fer_batch.inference.detector import YuNet, resolve_detector
 from fer_batch.model.crop_geometry import FER2013_CROP, CropGeometry, LandmarkGeometry, LandmarkTerms
 from fer_batch.settings import DetectionSettings
 

@@ -23,7 +23,8 @@ from numpy.typing import NDArray
 from fer_batch.annotation.face_quality import face_quality
 from fer_batch.dataset import Split, load_split
 from fer_batch.inference.classifier import Classifier
-from fer_batch.inference.detector import Detections, YuNet, resolve_detector
+from fer_batch.inference.detections import Detections
+from fer_batch.inference.detector import YuNet, resolve_detector
 from fer_batch.model.onnx_file import resolve
 from fer_batch.settings import DetectionSettings
 

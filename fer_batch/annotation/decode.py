@@ -3,27 +3,23 @@
 from __future__ import annotations
 
 import math
-import stat
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import cast
 
 import av
-import cv2
-import numpy as np
 from av.container import InputContainer
 from av.container.core import Flags as ContainerFlags
 from av.error import FFmpegError
 from av.packet import Packet
 from av.stream import Disposition
-from numpy.typing import NDArray
 
 from fer_batch.annotation.clock import SAME_TIME_S, Clock, Extent, Times, time_base
 from fer_batch.annotation.frames import Frame
 from fer_batch.annotation.sources import Source
+from fer_batch.annotation.still import check_is_file, read_still, reason_of
 from fer_batch.annotation.upright import Upright
 from fer_batch.errors import DecodeError, InputError, SourceOpenError
 from fer_batch.inference.picture import ArrayPicture
@@ -221,13 +217,13 @@ def _decode_near(path: Path, time_s: float, report: DecodeReport) -> Generator[_
 @contextmanager
 def _opened(path: Path) -> Iterator[tuple[InputContainer, av.VideoStream]]:
     try:
-        _check_is_file(path)
+        check_is_file(path)
         # FFmpeg takes what stands before a colon for a protocol, but not in absolute paths.
         container = av.open(str(path.absolute()), metadata_errors="replace")
         # PyAV has times made up where the file has none, and wrongly where frames are not stored in order.
         container.flags &= ~ContainerFlags.gen_pts.value
     except (FFmpegError, OSError, ValueError) as error:
-        raise SourceOpenError(f"{readable(path)} cannot be opened as a video: {_reason(error)}") from error
+        raise SourceOpenError(f"{readable(path)} cannot be opened as a video: {reason_of(error)}") from error
     with container:
         stream = moving_pictures(container)
         if stream is None:
@@ -241,17 +237,6 @@ def moving_pictures(container: InputContainer) -> av.VideoStream | None:
     """The stream that is read of a file: its first of video that is no cover picture."""
     videos = container.streams.video
     return next((stream for stream in videos if not stream.disposition & Disposition.attached_pic), None)
-
-
-def _check_is_file(path: Path) -> None:
-    """Pipes and devices are refused: reading them may never end.
-
-    Raises:
-        SourceOpenError: it is one.
-        OSError: it does not exist, or must not be looked at.
-    """
-    if not stat.S_ISREG(path.stat().st_mode):
-        raise SourceOpenError(f"{readable(path)} is not a file")
 
 
 def _decode(path: Path, report: DecodeReport, near_s: float | None = None) -> Generator[_Decoded, None, None]:
@@ -275,7 +260,7 @@ def _decode(path: Path, report: DecodeReport, near_s: float | None = None) -> Ge
             except FFmpegError as error:
                 # The empty packet that drains the decoder may fail after the last frame: nothing is lost.
                 if begun and packet.size:
-                    report.add(f"damaged data: {_reason(error)}")
+                    report.add(f"damaged data: {reason_of(error)}")
                 continue
             for picture in pictures:
                 # What comes before the key frame was predicted from what has been left out.
@@ -297,7 +282,7 @@ def _packets(
         try:
             packet = next(packets, None)
         except (FFmpegError, OSError) as error:
-            report.stopped = f"reading stopped early: {_reason(error)}"
+            report.stopped = f"reading stopped early: {reason_of(error)}"
             break
         # PyAV ends with an empty packet for each stream, but miscounts streams that begin on the way.
         if packet is None or (packet.pts is None and packet.dts is None and not packet.size):
@@ -338,11 +323,11 @@ def _pictures(source: Source, report: DecodeReport, first: int) -> Iterator[Fram
     try:
         pictures = source.pictures
     except OSError as error:
-        raise SourceOpenError(f"{readable(source.path)} cannot be listed: {_reason(error)}") from error
+        raise SourceOpenError(f"{readable(source.path)} cannot be listed: {reason_of(error)}") from error
     for index, path in enumerate(pictures[first:], first):
         picture, file = None, readable(path.name)
         try:
-            picture = ArrayPicture(_read_picture(path))
+            picture = ArrayPicture(read_still(path))
         except InputError as error:
             report.add(str(error))
         yield Frame(index, None, picture, corrupt=picture is None, file=file, damaged=report.damaged)
@@ -351,30 +336,3 @@ def _pictures(source: Source, report: DecodeReport, first: int) -> Iterator[Fram
         raise DecodeError(
             f"{readable(source.path)} holds {what} that can be decoded: {report.reason or 'it is empty'}"
         )
-
-
-def _read_picture(path: Path) -> NDArray[np.uint8]:
-    """An upright RGB picture of 8 bits.
-
-    OpenCV turns it as EXIF says, drops transparency, and brings gray, CMYK and 16 bits to RGB of 8.
-
-    Raises:
-        SourceOpenError: it cannot be read.
-        DecodeError: it is no picture, or only a part of one.
-    """
-    name = readable(path.name)
-    try:
-        _check_is_file(path)
-        data = np.fromfile(path, np.uint8)  # imread cannot open every name on Windows
-        image = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None
-    except OSError as error:
-        raise SourceOpenError(f"{name} cannot be read: {_reason(error)}") from error
-    except cv2.error as error:
-        raise DecodeError(f"{name} cannot be decoded: {error.err}") from error
-    if image is None:
-        raise DecodeError(f"{name} cannot be decoded")
-    return cast(NDArray[np.uint8], cv2.cvtColor(image, cv2.COLOR_BGR2RGB))
-
-
-def _reason(error: Exception) -> str:
-    return getattr(error, "strerror", None) or str(error) or type(error).__name__

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fer_batch.inference.detail import squared_differences
-from fer_batch.inference.detector import Detections
+from fer_batch.inference.detections import Detections
 
 Floats = NDArray[np.floating]
 

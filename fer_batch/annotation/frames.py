@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from fer_batch.annotation.face_quality import FaceQuality
 from fer_batch.annotation.scenes import Glance
-from fer_batch.inference.detector import Detections
+from fer_batch.inference.detections import Detections
 from fer_batch.inference.picture import Picture
 
 

@@ -29,7 +29,8 @@ from fer_batch.annotation.track import Tracker
 from fer_batch.errors import UsageError
 from fer_batch.inference.classifier import Classifies
 from fer_batch.inference.crop import crop_faces
-from fer_batch.inference.detector import Detections, Detector
+from fer_batch.inference.detections import Detections, no_faces
+from fer_batch.inference.detector import Detector
 from fer_batch.inference.picture import ArrayPicture, Picture, shrunk
 from fer_batch.settings import AnnotateSettings
 
@@ -244,11 +245,6 @@ def in_batches(items: Iterable[T], size: int) -> Iterator[list[T]]:
 def one_by_one(batches: Iterable[Sequence[T]]) -> Iterator[T]:
     """The items of all batches, in order."""
     return chain.from_iterable(batches)
-
-
-def no_faces() -> Detections:
-    """The faces of a frame that has none."""
-    return Detections(np.empty((0, 4), np.float32), np.empty(0, np.float32), np.empty((0, 5, 2), np.float32))
 
 
 def _as_json(seen: Glance) -> dict[str, object]:

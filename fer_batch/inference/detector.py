@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, files
+from itertools import pairwise
 from pathlib import Path
 from typing import Protocol
 
@@ -16,7 +16,21 @@ from numpy.typing import NDArray
 from scipy.special import expit
 
 from fer_batch.errors import ModelError, UsageError
-from fer_batch.inference.picture import ArrayPicture, Picture
+from fer_batch.inference.detections import Detections, no_faces
+from fer_batch.inference.looks import (
+    REACH,
+    SEEN_AGAIN_AT,
+    WEAK_SCORE,
+    Look,
+    confirmed,
+    doubtful,
+    is_tiled,
+    join,
+    smaller_looks,
+    tiles,
+    whole_in_tile,
+)
+from fer_batch.inference.picture import ArrayPicture, Picture, shrunk
 from fer_batch.inference.session import ON_CPU, Runtime, open_network
 from fer_batch.inference.yunet_graph import INPUT, OUTPUT, STRIDES, batched_yunet
 from fer_batch.settings import DetectionSettings
@@ -34,22 +48,6 @@ _SECOND_LOOK = 640
 """Longest side, in pixels, at which `auto` looks again where it has found nothing."""
 _BATCH_SIZES = {"cpu": 2, "cuda": 16}
 """On the CPU ONNX Runtime sees pictures one by one; two at once halve how often threads hand over."""
-
-
-@dataclass(frozen=True, eq=False)
-class Detections:
-    """The faces of one picture, highest score first."""
-
-    boxes: NDArray[np.float32]
-    """[N, 4]: x0, y0, x1, y1 in pixels; may reach beyond the picture."""
-    scores: NDArray[np.float32]
-    """[N], 0–1."""
-    landmarks: NDArray[np.float32]
-    """[N, 5, 2]: x, y in pixels of right eye, left eye, nose, right and left corner of the mouth; NaN where
-    unknown."""
-
-    def __len__(self) -> int:
-        return len(self.scores)
 
 
 class Detector(Protocol):
@@ -83,6 +81,7 @@ class YuNet:
     def __init__(self, model: Path, settings: DetectionSettings, runtime: Runtime = ON_CPU) -> None:
         self._network = open_network(batched_yunet(model), runtime)
         self._settings = settings
+        self._weak = min(WEAK_SCORE, settings.threshold)
         self._in_batches = runtime.backend == "torch"
         self.batch_size = _BATCH_SIZES[runtime.device]
 
@@ -93,38 +92,99 @@ class YuNet:
     def detect_batch(self, pictures: Sequence[Picture]) -> list[Detections]:
         """Find the faces of pictures of any size, in order.
 
-        With the size `auto`, a picture in which nothing is found is looked at once more, larger: that
-        costs less than the classifier, which then has nothing to do.
+        What is looked at so large that a face may be too tall for the network is looked at smaller too: see
+        `looks`. With the size `auto`, a picture in which nothing is found is looked at once more, larger:
+        that costs less than the classifier, which then has nothing to do.
         """
         sizes = [self._seen_size(*picture.size) for picture in pictures]
-        found = self._look(pictures, sizes)
+        found = self._search(pictures, sizes)
         if self._settings.size == "auto":
             larger = [_shrunk(_SECOND_LOOK, *picture.size) for picture in pictures]
             again = [i for i, faces in enumerate(found) if not len(faces) and larger[i] > sizes[i]]
-            second = self._look([pictures[i] for i in again], [larger[i] for i in again])
+            second = self._search([pictures[i] for i in again], [larger[i] for i in again])
             for index, faces in zip(again, second, strict=True):
                 found[index] = faces
         return found
 
-    def _look(self, pictures: Sequence[Picture], sizes: Sequence[tuple[int, int]]) -> list[Detections]:
-        """Find the faces of pictures, each shrunk to a size.
+    def _search(self, pictures: Sequence[Picture], sizes: Sequence[tuple[int, int]]) -> list[Detections]:
+        """Find the faces of pictures, each shrunk to a size, and smaller where faces may be too large."""
+        seen = [picture.rgb(size) for picture, size in zip(pictures, sizes, strict=True)]
+        smaller = {index: list(smaller_looks(*size)) for index, size in enumerate(sizes)}
+        looks: list[list[Look]] = [[] for _ in pictures]
+        following = dict(enumerate(seen))
+        while following:
+            found = self._look(list(following.values()))
+            for (index, image), faces in zip(following.items(), found, strict=True):
+                looks[index].append(_of_picture(pictures[index], image, faces))
+            # Of what was shrunk already: the frame itself need not be converted again.
+            following = {
+                index: shrunk(image, _shrunk(smaller[index].pop(0), *image.shape[:2]))
+                for index, image in following.items()
+                if smaller[index]
+            }
+        return [self._joined(each) for each in looks]
+
+    def _joined(self, looks: Sequence[Look]) -> Detections:
+        """The faces of one picture in all its looks, largest first."""
+        threshold, last = self._settings.threshold, looks[-1].faces
+        known = last[last.scores >= threshold]
+        for smaller, look in pairwise(reversed(looks)):
+            known = join(look, smaller, known, threshold)
+        return known
+
+    def _look(self, images: Sequence[NDArray[np.uint8]]) -> list[Detections]:
+        """What looks like a face in pictures, RGB, in their own pixels; in large ones tile by tile."""
+        found: list[Detections] = [no_faces() for _ in images]
+        whole = [index for index, image in enumerate(images) if not is_tiled(*image.shape[:2])]
+        passed = self._pass([images[index] for index in whole])
+        for index, faces in zip(whole, passed, strict=True):
+            found[index] = faces
+        for index in set(range(len(images))).difference(whole):
+            found[index] = self._look_at_tiles(images[index])
+        return found
+
+    def _look_at_tiles(self, image: NDArray[np.uint8]) -> Detections:
+        """What looks like a face in a large picture, and still does when it is seen smaller."""
+        height, width = image.shape[:2]
+        found = no_faces()
+        for tile in tiles(height, width):
+            (faces,) = self._pass([image[tile.top : tile.bottom, tile.left : tile.right]])
+            found = found.joined(whole_in_tile(faces.moved(tile.left, tile.top), tile, height, width))
+        found = found[_suppressed(found.boxes, found.scores, self._weak, self._settings.overlap)]
+        confirmed = ~doubtful(found)
+        for index in np.flatnonzero(~confirmed & (found.scores >= self._settings.threshold)):
+            confirmed[index] = self._is_seen_smaller(image, found[np.array([index])])
+        return found[confirmed]
+
+    def _is_seen_smaller(self, image: NDArray[np.uint8], face: Detections) -> bool:
+        """Whether a face of a large picture is one when what is around it is shrunk."""
+        x0, y0, x1, y1 = face.boxes[0].tolist()
+        reach, shrink = REACH * (y1 - y0), (y1 - y0) / SEEN_AGAIN_AT
+        left, top = max(round((x0 + x1) / 2 - reach), 0), max(round((y0 + y1) / 2 - reach), 0)
+        around = image[top : round((y0 + y1) / 2 + reach), left : round((x0 + x1) / 2 + reach)]
+        height, width = around.shape[:2]
+        small = shrunk(around, (max(round(height / shrink), 1), max(round(width / shrink), 1)))
+        (seen,) = self._pass([small])
+        seen = seen.scaled(width / small.shape[1], height / small.shape[0]).moved(left, top)
+        return bool(confirmed(face, seen)[0])
+
+    def _pass(self, images: Sequence[NDArray[np.uint8]]) -> list[Detections]:
+        """What looks like a face in pictures, RGB, in their own pixels, each taken in one piece.
 
         PyTorch sees pictures of one padded size as one batch. ONNX Runtime, which gains nothing by it
         on the CPU, sees them one by one.
         """
-        seen = [picture.rgb(size) for picture, size in zip(pictures, sizes, strict=True)]
         groups: defaultdict[Hashable, list[int]] = defaultdict(list)
-        for index, image in enumerate(seen):
+        for index, image in enumerate(images):
             groups[_padded_shape(image) if self._in_batches else index].append(index)
         found: dict[int, Detections] = {}
         for indices in groups.values():
-            batch = _planes([seen[index] for index in indices])
-            shape = _padded_shape(seen[indices[0]])
+            batch = _planes([images[index] for index in indices])
+            shape = _padded_shape(images[indices[0]])
             (outputs,) = self._network.run([OUTPUT], {INPUT: batch})
             for index, cells in zip(indices, outputs, strict=True):
-                faces = _decode(cells, shape, self._settings)
-                found[index] = _scaled(faces, seen[index].shape, pictures[index].size)
-        return [found[index] for index in range(len(pictures))]
+                found[index] = _decode(cells, shape, self._weak, self._settings.overlap)
+        return [found[index] for index in range(len(images))]
 
     def _seen_size(self, height: int, width: int) -> tuple[int, int]:
         """Height and width at which a picture is first looked at."""
@@ -160,17 +220,19 @@ def _planes(pictures: Sequence[NDArray[np.uint8]]) -> NDArray[np.uint8]:
     return planes
 
 
-def _scaled(faces: Detections, seen: tuple[int, ...], given: tuple[int, ...]) -> Detections:
-    """Faces in pixels of the picture given, out of those of the shrunk one; both shapes begin H, W."""
+def _of_picture(picture: Picture, seen: NDArray[np.uint8], faces: Detections) -> Look:
+    """What was found in the pixels of what was seen of a picture, in the picture's own."""
+    height, width = picture.size
     # Width and height were rounded each for itself, so each is scaled back for itself.
-    factors = np.array([given[1] / seen[1], given[0] / seen[0]], np.float32)
-    return Detections(faces.boxes * np.tile(factors, 2), faces.scores, faces.landmarks * factors)
+    return Look(faces.scaled(width / seen.shape[1], height / seen.shape[0]), seen.shape[0] / height)
 
 
-def _decode(cells: NDArray[np.float32], shape: tuple[int, int], settings: DetectionSettings) -> Detections:
+def _decode(
+    cells: NDArray[np.float32], shape: tuple[int, int], threshold: float, overlap: float
+) -> Detections:
     """Boxes and landmarks of one picture out of what the network says, float32 [16, cells]."""
     score = np.sqrt(expit(cells[0]) * expit(cells[1]))
-    (chosen,) = np.nonzero(score >= settings.threshold)
+    (chosen,) = np.nonzero(score >= threshold)
     all_scores = score[chosen]
     corners, strides = _grid(*shape)
     corner, stride = corners[chosen], strides[chosen]
@@ -178,10 +240,17 @@ def _decode(cells: NDArray[np.float32], shape: tuple[int, int], settings: Detect
     centre, half = (corner + faces[:, :2]) * stride, np.exp(faces[:, 2:4]) * (stride / 2)
     all_boxes = np.concatenate([centre - half, centre + half], 1, dtype=np.float32)
     landmarks = (faces[:, 4:].reshape(-1, 5, 2) + corner[:, None]) * stride[:, None]
-    sides = np.concatenate([all_boxes[:, :2], all_boxes[:, 2:] - all_boxes[:, :2]], 1)
-    kept = cv2.dnn.NMSBoxes(sides.tolist(), all_scores.tolist(), settings.threshold, settings.overlap)
-    order = np.asarray(kept, np.int64).reshape(-1)
+    order = _suppressed(all_boxes, all_scores, threshold, overlap)
     return Detections(all_boxes[order], all_scores[order], landmarks[order])
+
+
+def _suppressed(
+    boxes: NDArray[np.float32], scores: NDArray[np.float32], threshold: float, overlap: float
+) -> NDArray[np.int64]:
+    """Positions of the boxes that no better one covers, best first."""
+    sides = np.concatenate([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]], 1)
+    kept = cv2.dnn.NMSBoxes(sides.tolist(), scores.tolist(), threshold, overlap)
+    return np.asarray(kept, np.int64).reshape(-1)
 
 
 @lru_cache(maxsize=8)

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from scipy.special import expit
 
 from fer_batch.dataset.images import SIDE
-from fer_batch.inference.detector import Detections, YuNet, resolve_detector
+from fer_batch.inference.detections import Detections
+from fer_batch.inference.detector import YuNet, resolve_detector
 from fer_batch.inference.picture import ArrayPicture
 from fer_batch.inference.session import open_network
 from fer_batch.settings import DetectionSettings

@@ -18,7 +18,8 @@ from scipy.stats import spearmanr
 
 from fer_batch.annotation.face_quality import FaceQuality, face_quality
 from fer_batch.inference.crop import crop_faces
-from fer_batch.inference.detector import Detections, YuNet, resolve_detector
+from fer_batch.inference.detections import Detections
+from fer_batch.inference.detector import YuNet, resolve_detector
 from fer_batch.inference.picture import ArrayPicture
 from fer_batch.model.crop_geometry import FER2013_CROP
 from fer_batch.settings import DetectionSettings

@@ -12,7 +12,7 @@ from fer_batch.annotation.frames import DetectedFrame, Frame, MarkedFrame
 from fer_batch.annotation.stages import Classifying, Cropping, follow, mark
 from fer_batch.annotation.track import Tracker
 from fer_batch.inference.crop import crop_square
-from fer_batch.inference.detector import Detections
+from fer_batch.inference.detections import Detections
 from fer_batch.inference.picture import ArrayPicture
 from fer_batch.model.crop_geometry import FER2013_CROP
 from fer_batch.model.onnx_file import ModelCard
