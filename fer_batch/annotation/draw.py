@@ -2,26 +2,36 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TypeAlias
+from typing import cast
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from fer_batch.annotation.blur import Box
+from fer_batch.annotation.marks import Chart, Colour, Label, outline
+from fer_batch.annotation.place_charts import ChartSizes, ChartSpot, Where, place_charts
+from fer_batch.annotation.place_labels import LabelSpot, place_labels
+from fer_batch.annotation.rectangles import Bearing, Corners, Size, bearing
 from fer_batch.emotions import Emotion
 
-_FONT, _THIN_FONT = cv2.FONT_HERSHEY_DUPLEX, cv2.FONT_HERSHEY_SIMPLEX
-_BLACK, _WHITE, _GRAY = (0, 0, 0), (255, 255, 255), (110, 110, 110)
-_MIN_SIDE_FOR_BARS = 60
-"""Height of a face, in pixels, below which seven bars cannot be told apart."""
-_SMALLEST_LABEL, _SMALLEST_NUMBER = 0.5, 0.4
-"""Sizes, in those of OpenCV's fonts, below which letters run together."""
-
-_Corners: TypeAlias = tuple[int, int, int, int]
-"""x0, y0, x1, y1 in whole pixels."""
+_GRAY, _MARGIN = (110, 110, 110), (32, 32, 32)
+_SIDE = 720
+"""Shorter side, in pixels, of a picture in which these are the sizes; in others they are in proportion:"""
+_FONT, _SMALLEST_FONT, _ROW, _GAP, _LINE = 24, 8, 26, 6, 2
+"""of a label's text, and the least it shrinks to, of a bar's row, beside a chart, and of a box's line."""
+_MIN_FONT, _LEGIBLE_FONT, _MIN_ROW, _MIN_GAP = 14, 11, 16, 4
+"""What they are at least, the line but for one pixel. Letters below the legible font run together."""
+_ROWS_OF_FACE, _ROWS_OF_MARGIN = 8, 20
+"""A chart's row is at most so small a part of the face's height; in a margin, of the picture's side."""
+_LOWEST_FACE, _LOWEST_FACE_KEPT = 0.6, 0.5
+"""Height, in that of its chart, below which a face gets none: it would draw more attention than the face.
+And below which it loses it, so that charts do not flicker."""
+_GLASS = {Where.PICTURE: 4, Where.MARGIN: 4, Where.FACE: 2}
+"""So many times darker is what is behind a chart."""
 
 
 @dataclass(frozen=True)
@@ -37,22 +47,25 @@ class DrawnFace:
     """None in pictures, which have no tracks."""
 
     @property
-    def label(self) -> str:
-        """The expression with its probability."""
-        if self.emotion is None:
-            return "uncertain"
-        return f"{self.emotion.label} {self.probabilities[self.emotion]:.0%}"
+    def expression(self) -> str:
+        """What the face expresses, in a word."""
+        return "uncertain" if self.emotion is None else self.emotion.label
 
     @property
-    def colour(self) -> tuple[int, int, int]:
-        """(R, G, B), 0–255."""
+    def probability(self) -> str:
+        """That of the expression in percent; empty where it is uncertain."""
+        return "" if self.emotion is None else f"{self.probabilities[self.emotion]:.0%}"
+
+    @property
+    def colour(self) -> Colour:
+        """The expression's."""
         return _GRAY if self.emotion is None else self.emotion.colour
 
-    @property
-    def corners(self) -> _Corners:
-        """The box in whole pixels."""
-        x0, y0, x1, y1 = self.box
-        return round(x0), round(y0), round(x1), round(y1)
+    def corners(self, picture: Size) -> Corners:
+        """The part of the box that is in a picture, in whole pixels."""
+        width, height = picture
+        x0, y0, x1, y1 = (round(value) for value in self.box)
+        return max(x0, 0), max(y0, 0), min(x1, width), min(y1, height)
 
     def enlarged(self, factor: int) -> DrawnFace:
         """The same face in a picture enlarged by a factor."""
@@ -60,84 +73,150 @@ class DrawnFace:
         return replace(self, box=(x0, y0, x1, y1))
 
 
-def draw(image: NDArray[np.uint8], faces: Sequence[DrawnFace]) -> None:
-    """Draw each face's box, track, expression and probability, and bars for all seven, in place.
+class FaceDrawer:
+    """Draws the faces of one picture after the other.
 
-    Args:
-        image: uint8 [H, W, 3], RGB.
-        faces: what to draw.
+    A face's label and bars stay on the side of its box where they were in the frame before, if they can.
     """
-    # Legible at every size: one pixel of line for every 400 of the shorter side.
-    scale = max(min(image.shape[:2]) / 720, _SMALLEST_LABEL)
-    taken = [face.corners for face in faces]
-    for face in faces:
-        _, y0, _, y1 = face.corners
-        if y1 - y0 >= _MIN_SIDE_FOR_BARS:
-            _draw_bars(image, face, taken, scale)
-    # Boxes and labels come last: no chart may cover them.
-    for face in faces:
-        _draw_face(image, face, scale)
+
+    def __init__(self, *, may_grow: bool) -> None:
+        """Begin.
+
+        Args:
+            may_grow: where a face fills a picture, its bars may be in a margin on the right or below.
+        """
+        self._may_grow = may_grow
+        self._earlier: dict[int | None, tuple[Bearing | None, Bearing | None]] = {}
+
+    def draw(self, image: NDArray[np.uint8], faces: Sequence[DrawnFace]) -> NDArray[np.uint8]:
+        """Draw each face's box, track, expression and probability, and bars for all seven.
+
+        Args:
+            image: uint8 [H, W, 3], RGB; changed in place.
+            faces: what to draw; of those that are outside of the picture, nothing is.
+
+        Returns:
+            The picture: uint8 [H, W, 3], or larger with a margin.
+        """
+        picture = image.shape[1], image.shape[0]
+        style = _Style.of(picture)
+        shown = [_Shown.of(face, picture, style) for face in faces if _area(face.corners(picture))]
+        # Older tracks choose first, so that nobody gives way to whoever comes in; in pictures large faces.
+        shown.sort(key=lambda one: (one.face.track or 0, -_area(one.box)))
+        self._place(shown, picture, style)
+        image = _with_margin(image, shown, style.gap)
+        for one in shown:
+            outline(image, one.box, one.face.colour, style.line)
+        for one in shown:
+            one.draw_marks(image, style.line)
+        return image
+
+    def _place(self, shown: Sequence[_Shown], picture: Size, style: _Style) -> None:
+        """Find where labels and charts go, and remember it."""
+        boxes = [one.box for one in shown]
+        earlier = [self._earlier.get(one.face.track, (None, None)) for one in shown]
+        versions = [[label.size for label in one.labels] for one in shown]
+        labels = place_labels(boxes, versions, picture, style.line, [label for label, _ in earlier])
+        sizes = [
+            one.chart_sizes(may_grow=self._may_grow, earlier=chart)
+            for one, (_, chart) in zip(shown, earlier, strict=True)
+        ]
+        covered = [corners for spot in labels if spot for corners in spot.covers]
+        charts = place_charts(boxes, sizes, covered, picture, style.gap)
+        self._earlier = {}
+        for one, label, chart in zip(shown, labels, charts, strict=True):
+            one.label_at, one.chart_at = label, chart
+            if one.face.track is not None:
+                self._earlier[one.face.track] = _bearing(label, one.box), _bearing(chart, one.box)
 
 
-def _draw_face(image: NDArray[np.uint8], face: DrawnFace, scale: float) -> None:
-    x0, y0, x1, y1 = face.corners
-    line = max(1, round(2 * scale))
-    cv2.rectangle(image, (x0, y0), (x1, y1), face.colour, line, cv2.LINE_AA)
-    # In a group, a label wider than its face would cover the neighbour's.
-    widest = cv2.getTextSize(face.label, _FONT, 1, 1)[0][0]
-    scale = max(_SMALLEST_LABEL, min(scale, (x1 - x0) / widest))
-    thin, pad = max(1, round(scale)), max(2, round(4 * scale))
-    number = "" if face.track is None else f"#{face.track}"
-    number_scale = max(_SMALLEST_NUMBER, scale / 2)
-    (width, height), descent = cv2.getTextSize(face.label, _FONT, scale, thin)
-    number_width = cv2.getTextSize(number, _THIN_FONT, number_scale, thin)[0][0]
-    whole_width = width + (number_width + 2 * pad if number else 0) + 2 * pad
-    whole_height = height + descent + 2 * pad
-    top = y0 - whole_height if y0 >= whole_height else min(y1, image.shape[0] - whole_height)
-    left = min(max(x0, 0), max(image.shape[1] - whole_width, 0))
-    cv2.rectangle(image, (left, top), (left + whole_width, top + whole_height), face.colour, cv2.FILLED)
-    ink = _WHITE if sum(face.colour) < 3 * 128 else _BLACK
-    x, baseline = left + pad, top + pad + height
-    cv2.putText(image, face.label, (x, baseline), _FONT, scale, ink, thin, cv2.LINE_AA)
-    place = x + width + 2 * pad, baseline
-    cv2.putText(image, number, place, _THIN_FONT, number_scale, ink, thin, cv2.LINE_AA)
+@dataclass(frozen=True)
+class _Style:
+    """Sizes in pixels, which follow from the picture's."""
+
+    font: int
+    smallest_font: int
+    row: int
+    margin_row: int
+    gap: int
+    line: int
+
+    @classmethod
+    def of(cls, picture: Size) -> _Style:
+        scale = min(picture) / _SIDE
+        return cls(
+            font=max(_MIN_FONT, round(_FONT * scale)),
+            smallest_font=max(_LEGIBLE_FONT, round(_SMALLEST_FONT * scale)),
+            row=max(_MIN_ROW, round(_ROW * scale)),
+            margin_row=min(picture) // _ROWS_OF_MARGIN,
+            gap=max(_MIN_GAP, round(_GAP * scale)),
+            line=math.ceil(_LINE * scale),
+        )
 
 
-def _meet(a: _Corners, b: _Corners) -> bool:
-    return a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3]
+@dataclass
+class _Shown:
+    """A face in a picture, and what is drawn of it."""
+
+    face: DrawnFace
+    box: Corners
+    labels: list[Label]
+    """Versions of its label: as wide as the box if that can be read, as small as can be, in a word."""
+    charts: dict[Where, Chart]
+    """Its chart on each ground."""
+    label_at: LabelSpot | None = None
+    chart_at: ChartSpot | None = None
+
+    @classmethod
+    def of(cls, face: DrawnFace, picture: Size, style: _Style) -> _Shown:
+        box = face.corners(picture)
+        track = "" if face.track is None else f"#{face.track}"
+        full = Label(face.expression, face.probability, track, style.font, style.smallest_font, face.colour)
+        fitting = style.font * (box[2] - box[0]) // full.size[0]
+        small = replace(full, font=style.smallest_font)
+        fitted = replace(full, font=max(style.smallest_font, min(style.font, fitting)))
+        word = replace(small, probability="", track="")
+        row = min(style.row, (box[3] - box[1]) // _ROWS_OF_FACE)
+        row = max(row, Chart.smallest_row(style.smallest_font))
+        rows = {Where.PICTURE: row, Where.MARGIN: max(row, style.margin_row), Where.FACE: row}
+        charts = {
+            where: Chart(face.probabilities, row, face.colour, _GLASS[where]) for where, row in rows.items()
+        }
+        return cls(face, box, list(dict.fromkeys((fitted, small, word))), charts)
+
+    def chart_sizes(self, *, may_grow: bool, earlier: Bearing | None) -> ChartSizes | None:
+        """None where the face is too small for a chart."""
+        picture = self.charts[Where.PICTURE].size
+        lowest = _LOWEST_FACE if earlier is None else _LOWEST_FACE_KEPT
+        if self.box[3] - self.box[1] < lowest * picture[1]:
+            return None
+        margin = self.charts[Where.MARGIN].size if may_grow else None
+        return ChartSizes(picture, margin, earlier)
+
+    def draw_marks(self, image: NDArray[np.uint8], line: int) -> None:
+        if self.chart_at is not None:
+            self.charts[self.chart_at.where].draw(image, self.chart_at.rectangle)
+        if self.label_at is not None:
+            if self.label_at.leader is not None:
+                outline(image, self.label_at.leader, self.face.colour, line)
+            self.labels[self.label_at.version].draw(image, self.label_at.rectangle)
 
 
-def _draw_bars(image: NDArray[np.uint8], face: DrawnFace, taken: list[_Corners], scale: float) -> None:
-    """A small chart beside the box, where it covers nothing that is taken and the picture does not end.
+def _area(box: Corners) -> int:
+    return max(0, box[2] - box[0]) * max(0, box[3] - box[1])
 
-    Its place is taken from then on.
-    """
-    x0, y0, x1, y1 = face.corners
-    row = min((y1 - y0) // len(Emotion), round(26 * scale))
-    text_scale = row / 36
-    thickness = max(1, round(1.5 * text_scale))
-    text_width = max(
-        cv2.getTextSize(emotion.label, _FONT, text_scale, thickness)[0][0] for emotion in Emotion
-    )
-    length, pad = round(3 * row), max(2, row // 5)
-    width = text_width + length + 3 * pad
-    bottom = y0 + row * len(Emotion)
-    places = [(side, y0, side + width, bottom) for side in (x1 + pad, x0 - pad - width)]
-    free = [
-        place
-        for place in places
-        if place[0] >= 0 and place[2] <= image.shape[1] and not any(_meet(place, other) for other in taken)
-    ]
-    if not free:
-        return
-    taken.append(free[0])
-    left = free[0][0]
-    panel = image[max(y0, 0) : max(bottom, 0), left : left + width]
-    panel[:] = panel // 3  # a dark glass: the background stays visible
-    for emotion, probability in zip(Emotion, face.probabilities, strict=True):
-        top = y0 + row * emotion
-        baseline = (left + pad, top + row - pad)
-        cv2.putText(image, emotion.label, baseline, _FONT, text_scale, _WHITE, thickness, cv2.LINE_AA)
-        start = left + 2 * pad + text_width
-        end = (start + round(length * probability), top + row - pad)
-        cv2.rectangle(image, (start, top + pad), end, emotion.colour, cv2.FILLED)
+
+def _bearing(spot: LabelSpot | ChartSpot | None, box: Corners) -> Bearing | None:
+    return None if spot is None else bearing(spot.rectangle, box)
+
+
+def _with_margin(image: NDArray[np.uint8], shown: Sequence[_Shown], gap: int) -> NDArray[np.uint8]:
+    """The picture, grown on the right and below to whatever is placed there."""
+    places = [one.chart_at.rectangle for one in shown if one.chart_at is not None]
+    height, width = image.shape[:2]
+    right = max((x1 + gap - width for _, _, x1, _ in places if x1 > width), default=0)
+    below = max((y1 + gap - height for _, _, _, y1 in places if y1 > height), default=0)
+    if not right and not below:
+        return image
+    grown = cv2.copyMakeBorder(image, 0, below, 0, right, cv2.BORDER_CONSTANT, value=_MARGIN)
+    return cast(NDArray[np.uint8], grown)

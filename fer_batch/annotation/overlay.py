@@ -5,6 +5,7 @@ They are drawn after the tables: the source is decoded again beside them, frame 
 
 from __future__ import annotations
 
+import math
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager
@@ -26,7 +27,7 @@ from numpy.typing import NDArray
 
 from fer_batch.annotation.blur import Box, blacken, heads, pixelate, whole_head
 from fer_batch.annotation.decode import DECODED_AHEAD, DecodeReport, read_frames
-from fer_batch.annotation.draw import DrawnFace, draw
+from fer_batch.annotation.draw import DrawnFace, FaceDrawer
 from fer_batch.annotation.frames import Frame
 from fer_batch.annotation.sound import add_sound
 from fer_batch.annotation.sources import Source
@@ -46,8 +47,10 @@ _OPTIONS = {"crf": "23", "preset": "veryfast", "bf": "0"}
 """No B-frames: MP4 sums lengths up in order of decoding, and a video of uneven rate would end early."""
 _BT601, _LIMITED = 6, 1
 """How RGB was turned into YUV, in H.264's numbers: players that are not told guess by the picture's size."""
-_LEGIBLE_SIDE, _LONGEST_ENLARGED = 160, 1920
-"""Pictures whose shorter side has fewer pixels are enlarged, by a whole factor: no label would fit."""
+_LEGIBLE_SIDE, _LEGIBLE_SIDE_OF_PICTURES, _LONGEST_ENLARGED = 160, 480, 1920
+"""Frames, and pictures, whose shorter side has fewer pixels are enlarged, by a whole factor."""
+_LEGIBLE_FACE = 64
+"""So are pictures in which most faces have fewer pixels across: no label would fit."""
 _NAME_LENGTH = 60
 """Characters of a picture's name that its overlay keeps: file systems take 255 bytes."""
 
@@ -109,6 +112,8 @@ def _check_unchanged(source: Source, identity: Mapping[str, object]) -> None:
 
 
 def _draw(source: Source, folder: Path, settings: AnnotateSettings, told: Callable[[int], None]) -> None:
+    still = source.kind != "video"
+    drawer = FaceDrawer(may_grow=still)
     with (
         pq.ParquetFile(folder / "frames.parquet") as frames_table,
         pq.ParquetFile(folder / "faces.parquet") as faces_table,
@@ -121,7 +126,7 @@ def _draw(source: Source, folder: Path, settings: AnnotateSettings, told: Callab
                 blacken(image, settings.privacy.masks)
                 for box in hidden:
                     pixelate(image, box)
-                canvas.write(frame, _drawn(image, row.faces))
+                canvas.write(frame, drawer.draw(*_enlarged(image, row.faces, still=still)))
             told(number)
 
 
@@ -222,16 +227,22 @@ def _beside(
             yield frame, row
 
 
-def _drawn(image: NDArray[np.uint8], faces: Sequence[DrawnFace]) -> NDArray[np.uint8]:
-    """The picture with its faces drawn in; changed in place unless it has to be enlarged."""
+def _enlarged(
+    image: NDArray[np.uint8], faces: Sequence[DrawnFace], *, still: bool
+) -> tuple[NDArray[np.uint8], Sequence[DrawnFace]]:
+    """A picture and its faces, so large that there is room for text."""
     short, long = sorted(image.shape[:2])
-    factor = min(-(-_LEGIBLE_SIDE // short), _LONGEST_ENLARGED // long)
-    if factor > 1:
-        size = factor * image.shape[1], factor * image.shape[0]
-        image = cast(NDArray[np.uint8], cv2.resize(image, size, interpolation=cv2.INTER_CUBIC))
-        faces = [face.enlarged(factor) for face in faces]
-    draw(image, faces)
-    return image
+    factor = -(-(_LEGIBLE_SIDE_OF_PICTURES if still else _LEGIBLE_SIDE) // short)
+    if still and faces:
+        # All frames of a video have one size, whoever is in them.
+        narrow = float(np.median([face.box[2] - face.box[0] for face in faces]))
+        factor = max(factor, math.ceil(_LEGIBLE_FACE / max(narrow, 1.0)))
+    factor = min(factor, _LONGEST_ENLARGED // long)
+    if factor <= 1:
+        return image, faces
+    size = factor * image.shape[1], factor * image.shape[0]
+    image = cast(NDArray[np.uint8], cv2.resize(image, size, interpolation=cv2.INTER_CUBIC))
+    return image, [face.enlarged(factor) for face in faces]
 
 
 class _Canvas(Protocol):

@@ -386,11 +386,48 @@ def test_odd_sides_become_even(tmp_path: Path, width: int, height: int) -> None:
     assert {image.shape for image in images} == {(height + height % 2, width + width % 2, 3)}
 
 
-def test_a_picture_too_small_for_a_label_is_enlarged(tmp_path: Path) -> None:
-    cv2.imwrite(str(tmp_path / "a.png"), landscape(48, 48))
-    done = Annotated(tmp_path / "a.png", tmp_path / "out", {0: [face((0, 0, 48, 48))]})
+@pytest.mark.parametrize(
+    ("side", "factor"), [(16, 30), (48, 10), (100, 5), (160, 3), (224, 3), (276, 2), (400, 2), (480, 1)]
+)
+def test_a_small_picture_is_enlarged_for_its_label_and_bars(tmp_path: Path, side: int, factor: int) -> None:
+    picture = np.full((side, side, 3), (90, 60, 30), np.uint8)  # a colour that no expression has
+    cv2.imwrite(str(tmp_path / "a.png"), picture)
+    done = Annotated(tmp_path / "a.png", tmp_path / "out", {0: [face((0, 0, side, side), None)]})
     done.draw()
-    assert cv2.imread(str(done.folder / "overlay" / "00000-a.png")).shape == (192, 192, 3)
+    image = cv2.cvtColor(cv2.imread(str(done.folder / "overlay" / "00000-a.png")), cv2.COLOR_BGR2RGB)
+    height, width = image.shape[:2]
+    # The margin is on the right: boxes are where they are in the picture, times the factor.
+    assert height == side * factor
+    assert width > side * factor + 100
+    inside, margin = image[:, : side * factor], image[:, side * factor :]
+    assert (inside == (30, 60, 90)).all(2).mean() > 0.9
+    assert (inside[2:-2, -1] == UNCERTAIN).all()
+    assert (margin[2:-2, 0] != UNCERTAIN).any(1).all()
+    tops = []
+    for emotion in Emotion:
+        rows = np.flatnonzero((margin == emotion.colour).all(2).sum(1) >= 3)
+        assert len(rows) >= 7, emotion
+        tops.append(rows[0])
+    assert len(set(np.diff(tops))) == 1
+
+
+def test_a_picture_of_many_small_faces_is_enlarged(tmp_path: Path) -> None:
+    cv2.imwrite(str(tmp_path / "a.png"), landscape(800, 600))
+    faces = [face((30 * x, 40 * y, 30 * x + 25, 40 * y + 30)) for x in range(20) for y in range(10)]
+    done = Annotated(tmp_path / "a.png", tmp_path / "out", {0: faces})
+    done.draw()
+    assert cv2.imread(str(done.folder / "overlay" / "00000-a.png")).shape == (1200, 1600, 3)
+
+
+@pytest.mark.parametrize(
+    ("width", "height", "factor"), [(48, 48, 4), (120, 90, 2), (160, 160, 1), (224, 224, 1), (320, 180, 1)]
+)
+def test_a_video_has_one_size_whoever_is_in_it(tmp_path: Path, width: int, height: int, factor: int) -> None:
+    path = encode(tmp_path / "a.mp4", [landscape(width, height)] * 4)
+    small, whole = face((10, 10, 20, 24)), face((0, 0, width, height))
+    done = Annotated(path, tmp_path / "out", {1: [whole], 2: [small], 3: [small, whole]})
+    done.draw()
+    assert [image.shape for image in done.shown()[1]] == [(height * factor, width * factor, 3)] * 4
 
 
 def test_a_turned_video_is_upright(tmp_path: Path) -> None:
@@ -436,14 +473,14 @@ def test_what_is_smoothed_is_shown_and_what_is_unknown_is_uncertain(tmp_path: Pa
 
 
 def test_bars_cover_no_other_face(tmp_path: Path) -> None:
-    boxes = [(20, 60, 100, 170), (110, 60, 190, 170), (230, 60, 300, 170)]
-    cv2.imwrite(str(tmp_path / "a.png"), landscape(640, 360))
+    boxes = [(40, 120, 200, 340), (220, 120, 380, 340), (460, 120, 600, 340)]
+    cv2.imwrite(str(tmp_path / "a.png"), landscape(1280, 720))
     done = Annotated(tmp_path / "a.png", tmp_path / "out", {0: [face(box) for box in boxes]})
     done.draw()
     image = cv2.cvtColor(cv2.imread(str(done.folder / "overlay" / "00000-a.png")), cv2.COLOR_BGR2RGB)
     for x0, y0, x1, y1 in boxes:
-        assert not differs(image, landscape(640, 360), (x0 + 3, y0 + 3, x1 - 3, y1 - 3))
-    assert differs(image, landscape(640, 360), (305, 60, 380, 150))
+        assert not differs(image, landscape(1280, 720), (x0 + 3, y0 + 3, x1 - 3, y1 - 3))
+    assert differs(image, landscape(1280, 720), (610, 120, 760, 300))
 
 
 def test_masks_are_black_in_the_overlay(tmp_path: Path) -> None:
