@@ -366,6 +366,9 @@ class AnnotateSettings(Settings):
     """`auto`: `crowd`, which was taught by ten people a face and knows resting faces, where the model has it;
     else the only head that it has. `fer2013` answers as FER2013's labels, which call resting faces angry."""
     prior: Prior = "natural"
+    rotate: Literal["auto", 0, 90, 180, 270] = "auto"
+    """By how many degrees, clockwise, a source's pictures must be turned for its faces to be upright. `auto`:
+    a few of them are searched in all four ways. Boxes are in the pictures as they are shown all the same."""
     faces_only: bool = False
     """The pictures are face crops already: none is searched for."""
     overlay: bool = False

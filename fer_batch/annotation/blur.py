@@ -62,6 +62,17 @@ def pixelate(image: NDArray[np.uint8], box: Box) -> None:
     inside[:] = cv2.resize(coarse, (width, height), interpolation=cv2.INTER_NEAREST)
 
 
+def any_way_up(box: Box) -> Box:
+    """A box with room for hair on every side: which is up is known of upright faces only.
+
+    Args:
+        box: of a face, as the detector has it.
+    """
+    x0, y0, x1, y1 = box
+    more = (_ABOVE - _BELOW) * max(x1 - x0, y1 - y0)
+    return x0 - more, y0 - more, x1 + more, y1 + more
+
+
 def whole_head(box: Box, away_s: float = 0.0) -> Box:
     """The box around all places of a head whose face may have moved as fast as `SPEED`.
 

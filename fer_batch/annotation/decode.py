@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Generator, Iterable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -22,7 +22,7 @@ from fer_batch.annotation.sources import Source
 from fer_batch.annotation.still import check_is_file, read_still, reason_of
 from fer_batch.annotation.upright import Upright
 from fer_batch.errors import DecodeError, InputError, SourceOpenError
-from fer_batch.inference.picture import ArrayPicture
+from fer_batch.inference.picture import ArrayPicture, Picture
 from fer_batch.settings import SamplingSettings
 from fer_batch.storage import readable
 
@@ -104,6 +104,60 @@ def read_frames(
             yield frame
 
 
+_GLANCED_AT = tuple(odd / whole for whole in (2, 4, 8, 16) for odd in range(1, whole, 2))
+"""Where in a source to look at single pictures, as shares of its length: each where most of it is unseen."""
+
+
+def peek(source: Source, sampling: SamplingSettings) -> Generator[Picture, None, None]:
+    """A few pictures of a source, spread over it, each once: to learn what kind of footage it is.
+
+    Of a video key frames, where its container leads to them, and then a frame a second from the beginning on.
+    What cannot be decoded is left out: whoever reads the source says so.
+
+    Args:
+        source: a video, a picture or a folder of pictures.
+        sampling: between which times a video is read.
+    """
+    if source.kind != "video":
+        yield from _peek_stills(source)
+        return
+    seen: set[int | None] = set()
+    with suppress(FFmpegError, InputError), _opened(source.path) as (container, stream):
+        upright = Upright()
+        for time_s in _glances(stream, sampling):
+            frame = _key_frame(container, stream, time_s)
+            if frame is not None and frame.pts not in seen:
+                seen.add(frame.pts)
+                yield upright.of(frame, stream.sample_aspect_ratio)
+    from_the_start = SamplingSettings(fps=1, start_s=sampling.start_s, end_s=sampling.end_s)
+    with suppress(InputError), closing(_read(source, from_the_start, DecodeReport())) as frames:
+        yield from (frame.picture for frame in frames if frame.picture and frame.pts not in seen)
+
+
+def _peek_stills(source: Source) -> Iterator[Picture]:
+    with suppress(OSError):
+        paths = source.pictures
+        for index in dict.fromkeys(int(share * len(paths)) for share in _GLANCED_AT):
+            with suppress(InputError):
+                yield ArrayPicture(read_still(paths[index]))
+
+
+def _glances(stream: av.VideoStream, sampling: SamplingSettings) -> Iterator[float]:
+    """Seconds since the stream's start; none where its length is not known."""
+    length_s = float((stream.duration or 0) * time_base(stream))
+    end_s = min(sampling.end_s or length_s, length_s)
+    for share in _GLANCED_AT:
+        if end_s > sampling.start_s:
+            yield sampling.start_s + share * (end_s - sampling.start_s)
+
+
+def _key_frame(container: InputContainer, stream: av.VideoStream, time_s: float) -> av.VideoFrame | None:
+    """The first key frame at a time or after it; None where there is none."""
+    ticks = round(time_s / time_base(stream)) + (stream.start_time or 0)
+    container.seek(ticks, stream=stream, backward=False)
+    return next(container.decode(stream), None)
+
+
 def _read_on(
     source: Source, sampling: SamplingSettings, report: DecodeReport, after: Position
 ) -> Generator[Frame, None, bool]:
@@ -126,7 +180,7 @@ def _read_on(
     return False
 
 
-def _read(source: Source, sampling: SamplingSettings, report: DecodeReport) -> Iterator[Frame]:
+def _read(source: Source, sampling: SamplingSettings, report: DecodeReport) -> Generator[Frame, None, None]:
     if source.kind != "video":
         yield from _pictures(source, report, 0)
         return

@@ -25,7 +25,7 @@ from av.container import OutputContainer
 from av.error import FFmpegError
 from numpy.typing import NDArray
 
-from fer_batch.annotation.blur import Box, blacken, heads, pixelate, whole_head
+from fer_batch.annotation.blur import Box, any_way_up, blacken, heads, pixelate, whole_head
 from fer_batch.annotation.decode import DECODED_AHEAD, DecodeReport, read_frames
 from fer_batch.annotation.draw import DrawnFace, FaceDrawer
 from fer_batch.annotation.frames import Frame
@@ -61,6 +61,8 @@ def draw_overlay(
     folder: Path,
     settings: AnnotateSettings,
     told: Callable[[int], None],
+    *,
+    turned: bool = False,
 ) -> None:
     """Draw a source and its finished tables: a video into `overlay.mp4`, pictures into `overlay/`.
 
@@ -75,6 +77,7 @@ def draw_overlay(
         folder: with `frames.parquet` and `faces.parquet`; the overlay is written beside them.
         settings: that the tables were made with.
         told: called with the number of frames drawn, after each.
+        turned: faces are not upright in the pictures.
 
     Raises:
         InputError: the source cannot be opened or decoded any more, or is not what was read.
@@ -84,7 +87,7 @@ def draw_overlay(
     _clear(folder)
     try:
         _check_unchanged(source, identity)
-        _draw(source, folder, settings, told)
+        _draw(source, folder, settings, told, turned=turned)
         _check_unchanged(source, identity)
     except (EncodeError, InputError, KeyboardInterrupt):
         # It is drawn anew in any case; and who stops a run that shows faces by mistake wants none left.
@@ -111,7 +114,9 @@ def _check_unchanged(source: Source, identity: Mapping[str, object]) -> None:
         raise InputError(f"{readable(source.path)} changed while it was read: no overlay is drawn; run again")
 
 
-def _draw(source: Source, folder: Path, settings: AnnotateSettings, told: Callable[[int], None]) -> None:
+def _draw(
+    source: Source, folder: Path, settings: AnnotateSettings, told: Callable[[int], None], *, turned: bool
+) -> None:
     still = source.kind != "video"
     drawer = FaceDrawer(may_grow=still)
     with (
@@ -120,7 +125,7 @@ def _draw(source: Source, folder: Path, settings: AnnotateSettings, told: Callab
         closing(ahead(read_frames(source, settings.sampling, DecodeReport()), DECODED_AHEAD)) as frames,
         _canvas(source, folder, settings.sampling) as canvas,
     ):
-        rows = _with_heads(_rows(frames_table, faces_table), source, settings)
+        rows = _with_heads(_rows(frames_table, faces_table), source, settings, turned=turned)
         for number, (frame, (row, hidden)) in enumerate(_beside(frames, rows), 1):
             if (image := frame.image) is not None:
                 blacken(image, settings.privacy.masks)
@@ -189,25 +194,33 @@ def _read(table: pq.ParquetFile, columns: Sequence[str]) -> Iterator[dict[str, A
 
 
 def _with_heads(
-    rows: Iterator[_Row], source: Source, settings: AnnotateSettings
+    rows: Iterator[_Row], source: Source, settings: AnnotateSettings, *, turned: bool
 ) -> Iterator[tuple[_Row, list[Box]]]:
     """The rows, and the heads that nobody may recognise in each."""
     if not settings.privacy.blur:
         return ((row, []) for row in rows)
+
+    def to_hide(face: DrawnFace) -> Box:
+        return any_way_up(face.box) if turned else face.box
+
     if source.kind != "video" or settings.faces_only:
-        return ((row, [whole_head(face.box) for face in row.faces]) for row in rows)
+        return ((row, [whole_head(to_hide(face)) for face in row.faces]) for row in rows)
     shown, read_ahead = tee(rows)
     sights = (
         (
             cast(float, row.time_s),
             any(row.seen) or (number % settings.detection.every == 0 and not row.corrupt),
-            {cast(int, face.track): face.box for face, seen in zip(row.faces, row.seen, strict=True) if seen},
+            {
+                cast(int, face.track): to_hide(face)
+                for face, seen in zip(row.faces, row.seen, strict=True)
+                if seen
+            },
         )
         for number, row in enumerate(read_ahead)
     )
     hidden = heads(sights, settings.tracking.max_gap_s)
     return (
-        (row, [*boxes, *(whole_head(face.box) for face in row.faces)])
+        (row, [*boxes, *(whole_head(to_hide(face)) for face in row.faces)])
         for row, boxes in zip(shown, hidden, strict=True)
     )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
@@ -13,6 +14,7 @@ import cv2
 from fer_batch.annotation.decode import DECODED_AHEAD, DecodeReport, read_frames
 from fer_batch.annotation.overlay import draw_overlay
 from fer_batch.annotation.parts import Parts
+from fer_batch.annotation.rotation import find_quarters
 from fer_batch.annotation.sources import Source
 from fer_batch.annotation.stages import (
     Classifying,
@@ -40,6 +42,19 @@ _CROPPED_TOGETHER = 2
 FACES_A_FRAME = 4
 """A batch of the classifier is filled by so many frames' worth of faces; usually there are fewer."""
 
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of one source."""
+
+    totals: Totals
+    """What its tables add up to."""
+    problems: list[str]
+    """Why its results are not whole: nothing, if they are."""
+    quarters: int
+    """How often its pictures were turned clockwise before faces were searched, 0 to 3."""
+
+
 Told = Callable[[str, int], None]
 """Told what is done, and how many frames of it are."""
 
@@ -54,7 +69,7 @@ def run_stages(
     *,
     threads: int,
     told: Told,
-) -> tuple[Totals, list[str]]:
+) -> Outcome:
     """Read one source into parts, going on behind those that are there, and make its tables of them.
 
     Args:
@@ -67,25 +82,30 @@ def run_stages(
         threads: that detect, crop and classify; another one decodes.
         told: told of progress.
 
-    Returns:
-        What the tables add up to, and why the source's results are not whole: nothing, if they are.
-
     Raises:
         InputError: the source cannot be opened, or not one frame of it decoded.
         OutputError: the results cannot be written.
     """
     cv2.setNumThreads(1)  # the pool keeps the cores busy; OpenCV's own threads would only contend
     parts = Parts(folder / "parts")
+    quarters = find_quarters(source, settings, detector)
     if not parts.finished:
-        _read(source, parts, settings, detector, classifier, threads=threads, told=told)
+        _read(source, parts, settings, detector, classifier, quarters=quarters, threads=threads, told=told)
     totals = write_tables(parts, source, folder, settings)
     problems = parts.report.problems
     if settings.overlay:
         try:
-            draw_overlay(source, identity, folder, settings, lambda frames: told("overlay", frames))
+            draw_overlay(
+                source,
+                identity,
+                folder,
+                settings,
+                lambda frames: told("overlay", frames),
+                turned=quarters > 0,
+            )
         except (EncodeError, InputError) as error:  # what was read of the source is safe
             problems.append(str(error))
-    return totals, problems
+    return Outcome(totals, problems, quarters)
 
 
 def _read(
@@ -95,6 +115,7 @@ def _read(
     detector: Detector | None,
     classifier: Classifies,
     *,
+    quarters: int,
     threads: int,
     told: Told,
 ) -> None:
@@ -114,10 +135,11 @@ def _read(
         batches = in_batches(marked, searched)
         # Frames are large: where batches are, fewer of them are under way.
         depth = max(-(-2 * (threads + 1) // searched), min(threads + 1, _BATCHES_AHEAD))
-        detected = enter(ordered_map(pool, Detecting(detector), batches, depth))
+        detected = enter(ordered_map(pool, Detecting(detector, quarters), batches, depth))
         tracked = follow(one_by_one(detected), tracker if source.kind == "video" else None)
         to_crop = in_batches(tracked, _CROPPED_TOGETHER)
-        cropped = enter(ordered_map(pool, Cropping(classifier, detector is None), to_crop, threads))
+        crop = Cropping(classifier, detector is None, quarters)
+        cropped = enter(ordered_map(pool, crop, to_crop, threads))
         faces = in_batches(one_by_one(cropped), max(1, classifier.batch_size // FACES_A_FRAME))
         classified = enter(ordered_map(pool, Classifying(classifier), faces, threads))
         for annotated in one_by_one(classified):

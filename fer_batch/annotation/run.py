@@ -20,7 +20,7 @@ import pyarrow.csv
 
 from fer_batch.annotation.labels import Labels, count_agreement, read_labels
 from fer_batch.annotation.parts import discard_parts
-from fer_batch.annotation.pipeline import run_stages
+from fer_batch.annotation.pipeline import Outcome, run_stages
 from fer_batch.annotation.results import (
     CONFUSION,
     SUMMARY,
@@ -33,7 +33,6 @@ from fer_batch.annotation.results import (
     strangers,
 )
 from fer_batch.annotation.sources import Source, find_sources
-from fer_batch.annotation.write import Totals
 from fer_batch.emotions import LABELS
 from fer_batch.engine.due import FAILED, LATER_ATTEMPT, OK, PARTIAL, Due, judge
 from fer_batch.engine.local import WorkerDied, run_local
@@ -345,7 +344,7 @@ class _Work:
         # The same source read on another device, or by another library, has other last digits.
         key = {**job.made_from, **_made_by(job)}
         with resumable_folder(job.folder, key, lambda there: _may_go(job, there)) as folder:
-            totals, problems = run_stages(
+            outcome = run_stages(
                 job.source,
                 job.made_from["source"],
                 folder,
@@ -355,14 +354,15 @@ class _Work:
                 threads=self.threads,
                 told=told,
             )
-            summary = _summary(job, totals, problems)
+            summary = _summary(job, outcome)
             _may_go(job, job.folder)  # asked while there are parts to go on from
             _write_manifest(folder, job, summary, time.monotonic() - started)
             discard_parts(folder / "parts")
         return summary
 
 
-def _summary(job: _Job, totals: Totals, problems: list[str]) -> dict[str, Any]:
+def _summary(job: _Job, outcome: Outcome) -> dict[str, Any]:
+    totals, problems = outcome.totals, outcome.problems
     stated = sum(totals.expressions)
     shares = {
         f"share_{label}": n / stated if stated else None

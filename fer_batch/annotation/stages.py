@@ -31,7 +31,7 @@ from fer_batch.inference.classifier import Classifies
 from fer_batch.inference.crop import crop_faces
 from fer_batch.inference.detections import Detections, no_faces
 from fer_batch.inference.detector import Detector
-from fer_batch.inference.picture import ArrayPicture, Picture, shrunk
+from fer_batch.inference.picture import ArrayPicture, Picture, shrunk, turned
 from fer_batch.settings import AnnotateSettings
 
 T = TypeVar("T")
@@ -119,9 +119,11 @@ class Detecting:
 
     Args:
         detector: None takes every picture for one face.
+        quarters: how often pictures have to be turned clockwise for their faces to be upright.
     """
 
     detector: Detector | None
+    quarters: int = 0
 
     def __call__(self, batch: list[MarkedFrame]) -> list[DetectedFrame]:
         """The frames with the faces of those that are searched; none where nothing could be decoded."""
@@ -136,9 +138,10 @@ class Detecting:
             elif marked.search:
                 to_search.append((index, picture))
         if self.detector is not None and to_search:
-            faces = self.detector.detect_batch([picture for _, picture in to_search])
-            for (index, _), one in zip(to_search, faces, strict=True):
-                found[index] = one
+            upright = [turned(picture, self.quarters) for _, picture in to_search]
+            faces = self.detector.detect_batch(upright)
+            for (index, picture), one in zip(to_search, faces, strict=True):
+                found[index] = one.turned_back(self.quarters, picture.size)
         return [DetectedFrame(marked, faces) for marked, faces in zip(batch, found, strict=True)]
 
 
@@ -186,10 +189,12 @@ class Cropping:
     Args:
         classifier: whose card tells how to cut.
         whole: every picture is one face already.
+        quarters: how often such a face has to be turned clockwise to be upright; others by their landmarks.
     """
 
     classifier: Classifies
     whole: bool
+    quarters: int = 0
 
     def __call__(self, batch: list[TrackedFrame]) -> list[CroppedFrame]:
         """The faces of the frames, whose own pictures are free from here on."""
@@ -201,7 +206,8 @@ class Cropping:
         if picture is None or not len(faces):
             crops = np.empty((0, size, size), np.uint8)
         elif self.whole:
-            crops = shrunk(picture.gray(slice(None), slice(None)), (size, size))[None]
+            face = shrunk(picture.gray(slice(None), slice(None)), (size, size))
+            crops = np.ascontiguousarray(np.rot90(face, -self.quarters))[None]
         else:
             crops = crop_faces(picture, tracked.to_crop.boxes, tracked.to_crop.landmarks, card.crop, size)
         bare = replace(tracked, frame=replace(tracked.frame, picture=None))

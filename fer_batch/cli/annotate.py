@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -96,6 +96,12 @@ def annotate(
             help="CSV of known expressions (source,start_s,end_s,emotion or file,emotion).",
         ),
     ] = None,
+    rotate: Annotated[
+        Literal["auto", "0", "90", "180", "270"] | None,
+        typer.Option(
+            help="Degrees by which sources have to be turned clockwise for faces to be upright; auto looks."
+        ),
+    ] = None,
     faces_only: Annotated[
         bool | None, typer.Option("--faces-only", help="Every picture, or frame, is one face already.")
     ] = None,
@@ -117,6 +123,7 @@ def annotate(
 
     over = {
         "head": head,
+        "rotate": int(rotate) if rotate is not None and rotate != "auto" else rotate,
         "overlay": overlay,
         "faces_only": faces_only,
         "sampling": {"every": every, "fps": fps, "start_s": start, "end_s": end},

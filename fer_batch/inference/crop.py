@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import cmath
 import math
 from operator import mul
 from typing import cast
@@ -10,12 +11,17 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from fer_batch.inference.looks import FACE_ASPECT
 from fer_batch.inference.picture import Picture, shrunk
 from fer_batch.model.crop_geometry import CropGeometry, LandmarkTerms
 
 _LOG_SIDES = (math.log(0.7), math.log(1.4))
 """Least and greatest logarithm of the side that landmarks can give a square, in heights of the box. Those of
 a head upside down or in full profile lie where nobody's did when the geometry was measured."""
+_QUARTER = math.pi / 2
+_STEEPEST = math.radians(15)
+"""By how much a face may be tilted, by its landmarks, and be cut out as it is: the network has seen such in
+its training. YuNet's landmarks tell three quarters of a tilt at most, so that this is some 20 degrees."""
 _LARGEST_SHIFT = 0.15
 """How far they can shift its centre from the box's, in the same."""
 
@@ -80,6 +86,22 @@ def _within(value: float, low: float, high: float) -> float:
     return min(max(value, low), high)
 
 
+def head_roll(landmarks: NDArray[np.float32]) -> float:
+    """By how much a face is turned in the picture, in radians, clockwise; 0 where landmarks are unknown.
+
+    Args:
+        landmarks: float32 [5, 2], as `Detections` has them.
+    """
+    if not np.isfinite(landmarks).all():
+        return 0.0
+    right_eye, left_eye, _, right_mouth, left_mouth = (complex(x, y) for x, y in landmarks.tolist())
+    # From eye to eye and corner to corner of the mouth, and down the face, each turned to point to the right:
+    # of a face from the side the former are short and tell little, and the latter is long.
+    across = (left_eye - right_eye) + (left_mouth - right_mouth)
+    down = (right_mouth + left_mouth - right_eye - left_eye) * -1j
+    return cmath.phase(across + down) if across + down else 0.0
+
+
 def crop_faces(
     picture: Picture,
     boxes: NDArray[np.float32],
@@ -87,7 +109,7 @@ def crop_faces(
     geometry: CropGeometry,
     size: int,
 ) -> NDArray[np.uint8]:
-    """Cut faces out of a picture as gray squares.
+    """Cut faces out of a picture as gray squares, upright where their landmarks tell how they are turned.
 
     What lies beyond the picture's edge repeats the edge. Shrinking averages over areas, as a camera
     further away would; enlarging is bilinear.
@@ -104,8 +126,72 @@ def crop_faces(
     """
     crops = np.empty((len(boxes), size, size), np.uint8)
     for index, (box, points) in enumerate(zip(boxes, landmarks, strict=True)):
-        crops[index] = _crop(picture, *crop_square(box, points, geometry), size)
+        roll = head_roll(points)
+        quarters = round(roll / _QUARTER)
+        if abs(roll - quarters * _QUARTER) > _STEEPEST:
+            square = _square_of_turned(box, points, geometry, roll, _upright_sides(box))
+            crops[index] = _tilted_crop(picture, *square, roll, size)
+        else:
+            sides = box[2:] - box[:2]
+            sides = sides[::-1] if quarters % 2 else sides
+            square = _square_of_turned(box, points, geometry, quarters * _QUARTER, sides)
+            crops[index] = np.rot90(_crop(picture, *square, size), quarters)
     return crops
+
+
+def _upright_sides(box: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Width and height of a face, upright, of which a box is known while it is tilted.
+
+    The box around an ellipse has the same sum of squared sides however the ellipse is turned.
+    """
+    width, height = (box[2:] - box[:2]).tolist()
+    upright = math.hypot(width, height) / math.hypot(FACE_ASPECT, 1)
+    return np.array([FACE_ASPECT * upright, upright], np.float32)
+
+
+def _square_of_turned(
+    box: NDArray[np.float32],
+    landmarks: NDArray[np.float32],
+    geometry: CropGeometry,
+    angle: float,
+    sides: NDArray[np.float32],
+) -> tuple[float, float, float]:
+    """The square of a face that is turned clockwise by an angle in radians, to be cut out turned as it is.
+
+    Args:
+        box: in the picture.
+        landmarks: in the picture.
+        geometry: of the model's card.
+        angle: of the face.
+        sides: width and height of the face's box were it upright.
+
+    Returns:
+        Centre x, centre y and side in pixels.
+    """
+    if not angle:
+        return crop_square(box, landmarks, geometry)
+    middle = (box[:2] + box[2:]) / 2
+    turn = np.array([[math.cos(angle), math.sin(angle)], [-math.sin(angle), math.cos(angle)]], np.float32)
+    # A row times `turn` is turned clockwise by the angle, times its transpose back.
+    level_box = np.concatenate([-sides / 2, sides / 2]).astype(np.float32)
+    x, y, side = crop_square(level_box, ((landmarks - middle) @ turn.T).astype(np.float32), geometry)
+    centre = middle + np.array([x, y], np.float32) @ turn
+    return float(centre[0]), float(centre[1]), side
+
+
+def _tilted_crop(
+    picture: Picture, centre_x: float, centre_y: float, side: float, roll: float, size: int
+) -> NDArray[np.uint8]:
+    """A square that is turned clockwise by `roll`, levelled: at twice the size first, and then shrunk."""
+    room = math.sqrt(2)
+    large, twice = round(2 * room * size), 2 * size
+    around = _crop(picture, centre_x, centre_y, side * large / twice, large)
+    matrix = cv2.getRotationMatrix2D(((large - 1) / 2, (large - 1) / 2), math.degrees(roll), 1)
+    matrix[:, 2] -= (large - twice) / 2
+    level = cv2.warpAffine(
+        around, matrix, (twice, twice), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+    )
+    return shrunk(cast(NDArray[np.uint8], level), (size, size))
 
 
 def _crop(picture: Picture, centre_x: float, centre_y: float, side: float, size: int) -> NDArray[np.uint8]:

@@ -47,6 +47,24 @@ class Detections:
         by = np.array([x, y], np.float32)
         return Detections(self.boxes * np.tile(by, 2), self.scores, self.landmarks * by)
 
+    def turned_back(self, quarters: int, size: tuple[int, int]) -> Detections:
+        """The same faces in the picture as it was before it was turned.
+
+        Args:
+            quarters: by which it was turned clockwise, 0 to 3.
+            size: height and width before that, in pixels.
+        """
+        height, width = size
+
+        def back(points: NDArray[np.float32]) -> NDArray[np.float32]:
+            x, y = points[..., 0], points[..., 1]
+            ways = ((x, y), (y, height - x), (width - x, height - y), (width - y, x))
+            return np.stack(ways[quarters], -1).astype(np.float32)
+
+        corners = back(self.boxes.reshape(-1, 2, 2))
+        boxes = np.concatenate([corners.min(1), corners.max(1)], 1)
+        return Detections(boxes, self.scores, back(self.landmarks))
+
 
 def no_faces() -> Detections:
     """The faces of a picture without any."""

@@ -31,7 +31,7 @@ _TILE_PIXELS = 800_000
 """Pixels of the largest tile: less than of a whole look, since a large picture lies in memory beside it."""
 _STEP = 3
 """How much smaller each look is than the one before: a ninth of its cost."""
-_FACE_ASPECT = 0.72
+FACE_ASPECT = 0.72
 """Width over height of a box around a face."""
 _LARGEST_IN_TILES = 192.0
 """As `LARGEST_FACE`, in a look of tiles: the next look sees these faces whole, at a height of 64 pixels."""
@@ -81,7 +81,7 @@ def smaller_looks(height: int, width: int) -> Iterator[int]:
         width: of it.
     """
     shrink = 1
-    while min(height, width / _FACE_ASPECT) / shrink > LARGEST_FACE:
+    while min(height, width / FACE_ASPECT) / shrink > LARGEST_FACE:
         shrink *= _STEP
         yield round(max(height, width) / shrink)
 

@@ -84,3 +84,41 @@ class ArrayPicture:
         if rows.step or columns.step:
             part = np.ascontiguousarray(part)
         return cast(NDArray[np.uint8], cv2.cvtColor(part, cv2.COLOR_RGB2GRAY))
+
+
+class TurnedPicture:
+    """A picture turned clockwise by quarters: what a camera saw that lies on its side or hangs upside down.
+
+    Args:
+        picture: as it is shown.
+        quarters: 1 to 3.
+    """
+
+    def __init__(self, picture: Picture, quarters: int) -> None:
+        self._picture, self._quarters = picture, quarters
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width in pixels."""
+        return self._turned(self._picture.size)
+
+    def rgb(self, size: tuple[int, int] | None = None) -> NDArray[np.uint8]:
+        """See `Picture.rgb`."""
+        shown = self._picture.rgb(None if size is None else self._turned(size))
+        return np.ascontiguousarray(np.rot90(shown, -self._quarters))
+
+    def gray(self, rows: slice, columns: slice) -> NDArray[np.uint8]:
+        """See `Picture.gray`."""
+        whole = slice(None)
+        return np.ascontiguousarray(
+            np.rot90(self._picture.gray(whole, whole), -self._quarters)[rows, columns]
+        )
+
+    def _turned(self, size: tuple[int, int]) -> tuple[int, int]:
+        height, width = size
+        return (width, height) if self._quarters % 2 else (height, width)
+
+
+def turned(picture: Picture, quarters: int) -> Picture:
+    """A picture turned clockwise by 0 to 3 quarters."""
+    return TurnedPicture(picture, quarters) if quarters else picture
