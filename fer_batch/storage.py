@@ -282,6 +282,12 @@ SUMMARY_COLUMNS: tuple[Column, ...] = (
     Column("faces", pa.int64(), "faces in them, those expected between searches counted in"),
     Column("tracks", pa.int64(), "different tracks; empty for pictures"),
     Column("uncertain", pa.int64(), "faces whose expression is left empty"),
+    Column(
+        "faces_missed_estimate",
+        pa.int64(),
+        "further faces, about, that only the full size of the frames shows, by one frame of ten seconds or "
+        "one picture of ten; empty where no frame was searched so",
+    ),
     Column("coverage", pa.float64(), "share of the sampled frames with at least one face, 0–1"),
     *(
         Column(f"share_{label}", pa.float64(), f"share of the faces with an expression that are {label}, 0–1")

@@ -50,6 +50,8 @@ class MarkedFrame:
     """It begins a new scene."""
     search: bool
     """Faces are to be searched in it."""
+    closely: bool
+    """They are to be searched at its full size too."""
     glance: Glance | None
     """What the next frame is compared with."""
 
@@ -61,6 +63,8 @@ class DetectedFrame:
     marked: MarkedFrame
     faces: Detections | None
     """None where none were searched."""
+    missed: int | None = None
+    """How many further faces only its full size shows; None where that was not looked at."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,6 +79,8 @@ class TrackedFrame:
     """What to cut out and judge: `faces`, or, where none were searched, the same faces as they were last
     found, moved along with their tracks. They are a guess, which is why `faces` has no landmarks there, and
     no scores."""
+    missed: int | None
+    """How many further faces only its full size shows; None where that was not looked at."""
     resume: dict[str, Any] | None
     """At the end of a part: all that the stages up to here need to go on behind this frame."""
 

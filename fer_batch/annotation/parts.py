@@ -26,6 +26,7 @@ from fer_batch.storage import (
     LANDMARK_COLUMNS,
     QUALITY_PARTS,
     SMOOTHED,
+    Column,
     read_json,
     schema,
     sync,
@@ -34,7 +35,8 @@ from fer_batch.storage import (
 
 _LATER = {"source", "emotion", "confidence", "smoothed_emotion", *SMOOTHED}
 """Columns that the final tables alone have: they follow from the others and the settings."""
-_FRAMES = schema([column for column in FRAME_COLUMNS if column.name not in _LATER])
+_MISSED = Column("missed", pa.int64(), "further faces that only the full size shows, where it was looked at")
+_FRAMES = schema([*(column for column in FRAME_COLUMNS if column.name not in _LATER), _MISSED])
 _FACES = schema([c for c in (*FACE_COLUMNS, *QUALITY_PARTS, *LANDMARK_COLUMNS) if c.name not in _LATER])
 
 
@@ -142,6 +144,7 @@ def _frame_table(frames: list[AnnotatedFrame]) -> pa.Table:
         "time_s": [frame.time_s for frame in read],
         "faces": [len(annotated.tracked.faces) for annotated in frames],
         "status": ["corrupt" if frame.corrupt else "ok" for frame in read],
+        "missed": [annotated.tracked.missed for annotated in frames],
     }
     return pa.table(columns, _FRAMES)
 

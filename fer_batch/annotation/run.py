@@ -377,6 +377,7 @@ def _summary(job: _Job, outcome: Outcome) -> dict[str, Any]:
         "faces": totals.faces,
         "tracks": totals.tracks if job.source.kind == "video" else None,
         "uncertain": totals.uncertain,
+        "faces_missed_estimate": totals.missed_estimate,
         "coverage": totals.frames_with_faces / totals.frames if totals.frames else 0.0,
         **shares,
     }

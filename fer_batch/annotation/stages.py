@@ -31,6 +31,7 @@ from fer_batch.inference.classifier import Classifies
 from fer_batch.inference.crop import crop_faces
 from fer_batch.inference.detections import Detections, no_faces
 from fer_batch.inference.detector import Detector
+from fer_batch.inference.looks import confirmed
 from fer_batch.inference.picture import ArrayPicture, Picture, shrunk, turned
 from fer_batch.settings import AnnotateSettings
 
@@ -39,6 +40,10 @@ T = TypeVar("T")
 FRAMES_A_PART = 1024
 """Frames after which what is found is safe on the disk. Every size of a batch divides it, so that a run
 that goes on behind a part has the batches, and so the last digits, of one that was never stopped."""
+
+
+CLOSELY_EVERY_S, CLOSELY_EVERY = 10.0, 10
+"""One frame of so many seconds of a video, and one of so many pictures, is searched at its full size too."""
 
 
 def mark(
@@ -66,6 +71,7 @@ def _marked(
 ) -> Iterator[MarkedFrame]:
     number, before = (resume.number, resume.glance) if resume else (0, None)
     searched_s = resume.tracker["searched_s"] if resume and resume.tracker else 0.0
+    last_s = resume.position.time_s if resume else None
     for frame, following in _with_next(frames):
         seen, picture = before, frame.picture
         if picture is not None and settings.privacy.masks:
@@ -81,14 +87,28 @@ def _marked(
         cut = before is not None and seen is not None and is_cut(before, seen)
         # Tracks alone fill a frame that is not searched. A picture has none, nor has a scene's first frame;
         # and where faces are, no track tells for longer than `max_gap_s`.
-        search = cut or number % settings.detection.every == 0 or frame.time_s is None
+        closely = _is_to_search_closely(number, frame.time_s, last_s)
+        search = cut or closely or number % settings.detection.every == 0 or frame.time_s is None
         if frame.time_s is not None:
             next_s = frame.time_s if following is None or following.time_s is None else following.time_s
             longest_s = settings.tracking.max_gap_s + SAME_TIME_S
             search = search or max(frame.time_s, next_s) - searched_s > longest_s
             searched_s = frame.time_s if search and picture is not None else searched_s
-        yield MarkedFrame(frame, number, cut, search, seen)
-        before, number = seen, number + 1
+        yield MarkedFrame(frame, number, cut, search, closely, seen)
+        before, number, last_s = seen, number + 1, frame.time_s
+
+
+def _is_to_search_closely(number: int, time_s: float | None, last_s: float | None) -> bool:
+    """Whether a frame is searched at its full size too, which shows how many faces are too small without.
+
+    Args:
+        number: of the frame, from 0.
+        time_s: when it is shown; None for pictures.
+        last_s: when the frame before it is shown; None for the first.
+    """
+    if time_s is None or last_s is None:
+        return number % CLOSELY_EVERY == 0
+    return time_s // CLOSELY_EVERY_S > last_s // CLOSELY_EVERY_S
 
 
 def _check_masks(size: tuple[int, int], masks: Sequence[tuple[int, int, int, int]]) -> None:
@@ -142,7 +162,20 @@ class Detecting:
             faces = self.detector.detect_batch(upright)
             for (index, picture), one in zip(to_search, faces, strict=True):
                 found[index] = one.turned_back(self.quarters, picture.size)
-        return [DetectedFrame(marked, faces) for marked, faces in zip(batch, found, strict=True)]
+        return [
+            DetectedFrame(marked, faces, self._missed(marked, faces))
+            for marked, faces in zip(batch, found, strict=True)
+        ]
+
+    def _missed(self, marked: MarkedFrame, faces: Detections | None) -> int | None:
+        """How many faces only the full size of a frame shows; None where that was not looked at."""
+        picture = marked.frame.picture
+        if not marked.closely or self.detector is None or picture is None or faces is None:
+            return None
+        closely = self.detector.detect_closely(turned(picture, self.quarters))
+        if closely is None:
+            return 0
+        return int(np.count_nonzero(~confirmed(closely.turned_back(self.quarters, picture.size), faces)))
 
 
 def follow(frames: Iterable[DetectedFrame], tracker: Tracker | None) -> Iterator[TrackedFrame]:
@@ -179,7 +212,7 @@ def follow(frames: Iterable[DetectedFrame], tracker: Tracker | None) -> Iterator
                 "glance": marked.glance and _as_json(marked.glance),
                 "tracker": None if tracker is None else tracker.state,
             }
-        yield TrackedFrame(frame, faces, tracks, to_crop, resume)
+        yield TrackedFrame(frame, faces, tracks, to_crop, detected.missed, resume)
 
 
 @dataclass(frozen=True)

@@ -44,8 +44,17 @@ class Totals:
     faces: int = 0
     uncertain: int = 0
     tracks: int = 0
+    searched_closely: int = 0
+    """Frames that were searched at their full size too."""
+    missed: int = 0
+    """Further faces that were found there."""
     last_time_s: float | None = None
     expressions: list[int] = field(default_factory=lambda: [0] * len(LABELS))
+
+    @property
+    def missed_estimate(self) -> int | None:
+        """How many faces of all frames only their full size would show, about; None where no frame tells."""
+        return round(self.missed / self.searched_closely * self.frames) if self.searched_closely else None
 
 
 def write_tables(parts: Parts, source: Source, folder: Path, settings: AnnotateSettings) -> Totals:
@@ -67,6 +76,9 @@ def write_tables(parts: Parts, source: Source, folder: Path, settings: AnnotateS
         for table in parts.frames():
             totals.frames += len(table)
             totals.frames_with_faces += int(np.count_nonzero(table["faces"].to_numpy()))
+            missed = table["missed"].drop_null()
+            totals.searched_closely += len(missed)
+            totals.missed += sum(missed.to_pylist())
             if len(table):
                 totals.last_time_s = table["time_s"][-1].as_py()
             frames.write(_of(source, table))

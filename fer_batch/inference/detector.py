@@ -62,6 +62,10 @@ class Detector(Protocol):
         """Find the faces of pictures of any size, in order."""
         ...
 
+    def detect_closely(self, picture: Picture, /) -> Detections | None:
+        """Find the faces of a picture at its full size; None where that is how it is searched anyway."""
+        ...
+
 
 class YuNet:
     """YuNet, from an ONNX file.
@@ -105,6 +109,13 @@ class YuNet:
             for index, faces in zip(again, second, strict=True):
                 found[index] = faces
         return found
+
+    def detect_closely(self, picture: Picture) -> Detections | None:
+        """Find the faces of a picture at its full size; None where that is how it is searched anyway."""
+        if self._seen_size(*picture.size) == picture.size:
+            return None
+        (faces,) = self._search([picture], [picture.size])
+        return faces
 
     def _search(self, pictures: Sequence[Picture], sizes: Sequence[tuple[int, int]]) -> list[Detections]:
         """Find the faces of pictures, each shrunk to a size, and smaller where faces may be too large."""
