@@ -155,9 +155,11 @@ class LossSettings(Settings):
     class_weighting: bool = False
     """Weigh each class by the inverse of its frequency (mean weight 1 over the training rows)."""
     crowd_weight: NonNegative = 0.5
-    """Weight of the `crowd` head's loss; 0 builds no such head. Ignored where there are no votes."""
+    """Weight of the `crowd` head's loss; 0 builds no such head. Where the data set has no FER+ votes, the
+    head learns from the teachers alone, if all of them have it; else there is none."""
     teacher_weight: Fraction = 0.8
-    """Share of the teacher's probabilities in every target; the labels have the rest. Needs a teacher."""
+    """Share of the teacher's probabilities in every target; the labels have the rest. Needs a teacher. In the
+    targets of a head that the data set has no labels for it is 1."""
 
 
 @dataclass(frozen=True)

@@ -131,6 +131,7 @@ class _Job:
     detector: Path
     runtime: Runtime
     head: Head
+    training_shares: dict[str, float] | None
     made_from: dict[str, Any]
 
     @property
@@ -241,6 +242,7 @@ def _jobs(sources: Sequence[Source], out: Path, settings: AnnotateSettings, mode
     }
     # A wrong model stops before any work.
     opened, _ = _open_models(classifier, detector, settings, runtime, tuple(networks.values()))
+    shares = opened.card.shares.get(opened.head)
     common = {
         "results_version": RESULTS_VERSION,
         "settings": json.loads(json.dumps(asdict(changing))),  # as the manifest gives it back
@@ -255,6 +257,7 @@ def _jobs(sources: Sequence[Source], out: Path, settings: AnnotateSettings, mode
             detector=detector,
             runtime=runtime,
             head=opened.head,
+            training_shares=None if shares is None else dict(zip(LABELS, shares, strict=True)),
             made_from={"source": source.identity(), **common},
         )
         for source in sources
@@ -417,6 +420,7 @@ def _write_manifest(folder: Path, job: _Job, summary: dict[str, Any], seconds: f
         "summary": summary,
         "purpose": job.settings.privacy.purpose or None,
         "head": job.head,
+        "training_shares": job.training_shares,
         "made_from": job.made_from,
         **_made_by(job),
         "timings": {"seconds": seconds},

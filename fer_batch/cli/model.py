@@ -45,7 +45,7 @@ def show(
     ],
     as_json: JsonOption = False,
 ) -> None:
-    """Print a model's layer table and, where it is trained, its card.
+    """Print a model's layer table and, where it is trained, its card: heads, training shares and priors too.
 
     An architecture's table needs PyTorch; a trained model's does not.
     """
@@ -163,8 +163,40 @@ def _card(card: ModelCard, path: Path, sha256: str) -> str:
         f"trained on:    data with fingerprint {card.training.get('data_fingerprint', 'unknown')}",
         f"epoch:         {card.training.get('epoch', 'unknown')}",
     ]
+    sources = card.training.get("heads", {})
     for head, temperature in card.heads.items():
-        lines.append(f"head:          {head}, temperature {temperature}")
+        alone = ", learned from a teacher's answers alone" if sources.get(head) == "teacher" else ""
+        lines.append(f"head:          {head}, temperature {temperature}{alone}")
         for split, heads in card.figures.items():
             lines.append(f"               {split}: {headline(heads[head])}")
-    return "\n".join(lines)
+    return "\n".join([*lines, "", *_heads(card)])
+
+
+def _heads(card: ModelCard) -> list[str]:
+    """How frequent each expression is in each head's training, and how its answers are brought to a prior."""
+    if not card.shares:
+        return ["training shares: unknown, and priors that need them are refused: train the model again"]
+    shares = [
+        ("training shares", *card.labels),
+        *((head, *(f"{share:.1%}" for share in shares)) for head, shares in card.shares.items()),
+    ]
+    priors = [
+        ("prior", "head", "power", "temperature"),
+        *(
+            (prior, head, f"{adjustment.power:g}", f"{adjustment.temperature:g}")
+            for head, known in card.priors.items()
+            for prior, adjustment in known.items()
+        ),
+    ]
+    return [*_aligned(shares), "", *_aligned(priors)]
+
+
+def _aligned(rows: Sequence[tuple[str, ...]]) -> list[str]:
+    """The rows of a table: its first column to the left, all others to the right."""
+    first, *others = (max(map(len, column)) for column in zip(*rows, strict=True))
+    return [
+        "  ".join(
+            [f"{row[0]:<{first}}", *(f"{cell:>{width}}" for cell, width in zip(row[1:], others, strict=True))]
+        )
+        for row in rows
+    ]

@@ -23,7 +23,7 @@ def train(
         str | None,
         typer.Option(
             help="Settings: a TOML file, or the name of a known recipe "
-            "(cnn7, distilled, teacher1, teacher2, teacher3)."
+            "(cnn7, crowd_from_default, distilled, teacher1, teacher2, teacher3)."
         ),
     ] = None,
     arch: Annotated[ArchitectureName | None, typer.Option(help="Architecture of the network.")] = None,
@@ -66,11 +66,13 @@ def train(
     lines = [f"{result.epochs} epochs; the best on the validation split was epoch {result.best_epoch}"]
     lines += [f"{head}: {headline(figures)}" for head, figures in result.figures.items()]
     lines.append(f"model: {result.model}")
+    lines += [f"\n{result.note}"] if result.note else []
     values = {
         "run": result.run,
         "model": result.model,
         "epochs": result.epochs,
         "best_epoch": result.best_epoch,
         "figures": result.figures,
+        "note": result.note,
     }
     summary(values, "\n".join(lines), as_json=as_json, quiet=quiet)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +12,9 @@ from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 from fer_batch.emotions import LABELS, Emotion
 
 ECE_BINS = 15
+ReferenceName = Literal["teacher", "float32 model"]
+"""Whose answers a head without labels is compared with: its teacher's, or those of the model that it was
+rounded from."""
 
 
 def confusion(labels: NDArray[np.int64], predicted: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -61,6 +64,34 @@ def measure(labels: NDArray[np.int64], probabilities: NDArray[np.float32]) -> di
             }
             for index, label in enumerate(LABELS)
         },
+    }
+
+
+def compare_with(
+    name: ReferenceName, reference: NDArray[np.float32], probabilities: NDArray[np.float32]
+) -> dict[str, Any]:
+    """How close a classifier's answers are to another's; no figure of it says which of them is right.
+
+    Args:
+        name: whose answers the other's are.
+        reference: the other's probabilities, float32 [N, 7].
+        probabilities: float32 [N, 7], of the same pictures.
+
+    Returns:
+        A JSON-able dictionary: `compared_with`, the name; `n`; `agreement`, the share of the pictures, 0–1,
+        for which both name the same expression; `divergence`, the mean Kullback-Leibler divergence from the
+        reference in nats. Without rows these two are None.
+    """
+    n = len(reference)
+    if n == 0:
+        return {"compared_with": name, "n": 0, "agreement": None, "divergence": None}
+    smallest = np.finfo(np.float32).tiny
+    p, q = (np.maximum(answers, smallest).astype(np.float64) for answers in (reference, probabilities))
+    return {
+        "compared_with": name,
+        "n": n,
+        "agreement": float((reference.argmax(1) == probabilities.argmax(1)).mean()),
+        "divergence": float((p * np.log(p / q)).sum(1).mean()),
     }
 
 

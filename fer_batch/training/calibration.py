@@ -13,7 +13,7 @@ from scipy.optimize import brentq, minimize_scalar
 from scipy.special import log_softmax, softmax
 
 from fer_batch.dataset import Split
-from fer_batch.figures.metrics import measure
+from fer_batch.figures.metrics import ReferenceName, compare_with, measure
 from fer_batch.inference.classifier import Classifier
 from fer_batch.model.onnx_file import ModelCard
 from fer_batch.model.prior import POWERS, Adjustment, adjusted_logits
@@ -47,7 +47,7 @@ def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
 
 
 def consistent_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
-    """The temperature at which the mean confidence is the accuracy.
+    """The temperature at which the mean confidence is the accuracy, or the accuracy that is to be expected.
 
     Expectation consistency (Clarté, Loureiro, Krzakala and Zdeborová 2023). The likeliest temperature has
     to do for all seven probabilities and may leave the highest one, which is what a table calls
@@ -55,7 +55,7 @@ def consistent_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
 
     Args:
         logits: float32 [N, 7].
-        labels: int64 [N], 0–6.
+        labels: int64 [N], 0–6; or, float [N, 7], how probable it is that each expression is the label.
 
     Returns:
         T between 0.2 and 5, the nearer end where no T between them does it; it changes no ranking.
@@ -63,7 +63,9 @@ def consistent_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
     """
     if not len(labels):
         return 1.0
-    accuracy = float((logits.argmax(1) == labels).mean())
+    predicted = logits.argmax(1)
+    right = predicted == labels if labels.ndim == 1 else labels[np.arange(len(labels)), predicted]
+    accuracy = float(right.mean(dtype=np.float64))
 
     def excess(temperature: float) -> float:
         return float(softmax(logits / temperature, axis=1).max(1).mean()) - accuracy
@@ -78,43 +80,73 @@ def consistent_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
 
 
 @dataclass(frozen=True, eq=False)
+class Reference:
+    """Another model's answers, for a head that the data has no labels for.
+
+    Attributes:
+        name: whose they are.
+        probabilities: float32 [N, 7], calibrated, of the pictures of the validation split.
+    """
+
+    name: ReferenceName
+    probabilities: NDArray[np.float32]
+
+
+@dataclass(frozen=True, eq=False)
 class Calibrated:
     """What one head answers on a split, at the temperature that was fitted to it.
 
     Attributes:
         temperature: of the head, see `consistent_temperature`.
-        labels: int64 [M], 0–6, of the pictures that the head is measured on.
-        probabilities: float32 [M, 7] at that temperature.
+        probabilities: float32 [M, 7] at that temperature, of the pictures that the head is measured on.
         priors: how the answers are brought to other shares; none where the card has no training shares.
+        figures: of those probabilities: against labels those of `measure`, against a reference those of
+            `compare_with`.
     """
 
     temperature: float
-    labels: NDArray[np.int64]
     probabilities: NDArray[np.float32]
     priors: dict[PriorName, Adjustment]
+    figures: dict[str, Any]
 
 
-def calibrate(model: Path, val: Split, heads: Sequence[Head]) -> dict[Head, Calibrated]:
+def calibrate(
+    model: Path, val: Split, heads: Sequence[Head], references: Mapping[Head, Reference] | None = None
+) -> dict[Head, Calibrated]:
     """Ask a model file for its answers on the validation split, and fit each head's temperatures to them.
+
+    A head without labels of its own is calibrated against another model's calibrated answers: its mean
+    confidence becomes the accuracy that its answers have if those probabilities are right.
+
+    Args:
+        model: the model file.
+        val: the validation split.
+        heads: those of the model.
+        references: for each head without labels in `val`, what to hold it against.
 
     Raises:
         ModelError: the file cannot be used.
     """
-    answers: dict[Head, Calibrated] = {}
-    for head in heads:
-        rows, labels = head_labels(val, head)
-        classifier = Classifier(model, head=head)
-        logits = classifier.logits(val.images[rows])
-        temperature = consistent_temperature(logits, labels)
-        calibrated = logits / np.float32(temperature)
-        shares = classifier.card.shares.get(head)
-        answers[head] = Calibrated(
-            temperature,
-            labels,
-            softmax(calibrated, axis=1).astype(np.float32),
-            {} if shares is None else _fit_priors(calibrated, labels, shares, head),
-        )
-    return answers
+    return {head: _calibrated(model, val, head, (references or {}).get(head)) for head in heads}
+
+
+def _calibrated(model: Path, val: Split, head: Head, reference: Reference | None) -> Calibrated:
+    classifier = Classifier(model, head=head)
+    rows, labels = head_labels(val, head)
+    truth: np.ndarray = labels
+    if reference is not None:
+        rows, truth = np.arange(len(val)), reference.probabilities
+    logits = classifier.logits(val.images[rows])
+    temperature = consistent_temperature(logits, truth)
+    calibrated = logits / np.float32(temperature)
+    probabilities = softmax(calibrated, axis=1).astype(np.float32)
+    if reference is None:
+        figures = measure(labels, probabilities)
+    else:
+        figures = compare_with(reference.name, reference.probabilities, probabilities)
+    shares = classifier.card.shares.get(head)
+    priors = {} if shares is None else _fit_priors(calibrated, truth, shares, head)
+    return Calibrated(temperature, probabilities, priors, figures)
 
 
 def _fit_priors(
@@ -130,7 +162,7 @@ def _fit_priors(
 
 def calibrated_card(card: ModelCard, answers: Mapping[Head, Calibrated]) -> ModelCard:
     """The card with these temperatures, and with the figures under the training prior as `val`."""
-    figures = {head: measure(answer.labels, answer.probabilities) for head, answer in answers.items()}
+    figures = {head: answer.figures for head, answer in answers.items()}
     temperatures = {head: answer.temperature for head, answer in answers.items()}
     priors = {head: answer.priors for head, answer in answers.items() if answer.priors}
     return replace(card, heads=temperatures, priors=priors, figures={"val": figures})

@@ -11,13 +11,14 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F  # noqa: N812 - PyTorch's own name for it
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from fer_batch.errors import ModelError, UsageError
 from fer_batch.model.architectures import FIXED_SIZE, INPUT_SIZE, Network, build_network
 from fer_batch.model.checkpoint import group, load_checkpoint, prefixed, save_checkpoint
 from fer_batch.progress import Progress, silent
-from fer_batch.settings import TrainRuntime, TrainSettings, validated
+from fer_batch.settings import Head, TrainRuntime, TrainSettings, validated
 from fer_batch.training.augment import degrade, draw_mixing, draw_moves, move, shrink
 from fer_batch.training.data import Batchable, TrainingData, load_training_data, on_device
 from fer_batch.training.framing import detector_frames, reframed
@@ -32,7 +33,7 @@ from fer_batch.training.recipe import (
 )
 from fer_batch.training.recording import Passage
 from fer_batch.training.run_folder import RunFolder, TrainResult, best_weights, open_run
-from fer_batch.training.teacher import Teacher, Views, blend
+from fer_batch.training.teacher import Teacher, Views, blend, common_heads
 
 _VALIDATION_BATCH = 512
 _TRAINING = "training"
@@ -51,6 +52,8 @@ class _Lesson:
     """Of the training pictures, where some are shown as the detector frames them."""
     views: Views | None
     """Of the training pictures, with what a teacher answers to them."""
+    alone: tuple[Head, ...]
+    """The heads that learn from the teacher alone."""
     bf16: bool
     passage: Passage
     progress: Progress
@@ -143,12 +146,12 @@ def train(
     """
     # Checked before a large data set is read, and not only then.
     settings, runtime, device = _checked(settings, runtime)
-    data = load_training_data(Path(dataset), settings)
+    data = load_training_data(Path(dataset), settings, teachable=common_heads(settings.teacher))
     teacher = _teacher(settings, data, device)
     by_epoch = _bar_an_epoch(progress, settings.epochs, batches_an_epoch(len(data.train), settings))
     with open_run(Path(run), settings, data, resume=resume) as folder:
-        network, history = _fit(folder, teacher, runtime, device, by_epoch)
-        return folder.result or folder.finish(network, history, _best(history))
+        network, history, views = _fit(folder, teacher, runtime, device, by_epoch)
+        return folder.result or folder.finish(network, history, _best(history), _taught_alone(data, views))
 
 
 def fit(
@@ -195,8 +198,8 @@ def _fit(
     runtime: TrainRuntime,
     device: torch.device,
     progress: Progress,
-) -> tuple[Network, list[dict[str, float]]]:
-    """Train to the end; returns the network of the best epoch, on the CPU, and the history."""
+) -> tuple[Network, list[dict[str, float]], Views | None]:
+    """Train to the end; returns the best epoch's network, on the CPU, the history, and what a teacher saw."""
     settings, data = folder.settings, folder.data
     if runtime.threads:
         torch.set_num_threads(runtime.threads)
@@ -217,6 +220,7 @@ def _fit(
         weights=class_weights(train_on.labels) if settings.loss.class_weighting else None,
         frames=frames,
         views=views,
+        alone=data.taught,
         bf16=bf16,
         passage=Passage(state.network, device, bf16=bf16, compiled=runtime.compile),
         progress=progress,
@@ -239,7 +243,15 @@ def _fit(
         _write_beside(folder, state)
     best = build_network(settings, data.heads)
     best.load_state_dict(state.best)
-    return best, state.history
+    return best, state.history, views
+
+
+def _taught_alone(data: TrainingData, views: Views | None) -> dict[Head, NDArray[np.float32]]:
+    """What the heads without labels learned from: the teacher's answers to one view, float32 [N, 7]."""
+    if views is None or not data.taught:
+        return {}
+    taught = views.of_epoch(1).taught
+    return {head: taught[head].cpu().numpy() for head in data.taught}
 
 
 def _write_beside(folder: RunFolder, state: _State) -> None:
@@ -364,7 +376,8 @@ def _train_epoch(state: _State, epoch: int, lesson: _Lesson) -> dict[str, float]
             moves = draw_moves(len(rows), settings.augment, generator)
         else:
             moves = view.moves[rows]
-            targets = blend(targets, view.answers(rows.to(device)), settings.loss.teacher_weight)
+            taught = view.answers(rows.to(device))
+            targets = blend(targets, taught, settings.loss.teacher_weight, lesson.alone)
         if lesson.frames is not None:
             moves = reframed(moves, lesson.frames[rows], settings.augment.framed, generator)
         for head, target in targets.items():

@@ -13,7 +13,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from filelock import FileLock, Timeout
+from numpy.typing import NDArray
 
 from fer_batch.errors import InputError, ModelError, UsageError
 from fer_batch.figures.confusion import write_confusion
@@ -24,7 +26,7 @@ from fer_batch.model.crop_geometry import FER2013_CROP
 from fer_batch.model.export import export_onnx
 from fer_batch.model.layers import layer_table
 from fer_batch.model.onnx_file import ModelCard, save_with_card
-from fer_batch.settings import TrainSettings, completed, dump_toml, plain
+from fer_batch.settings import Head, TrainSettings, completed, dump_toml, plain
 from fer_batch.storage import (
     atomic_file,
     file_sha256,
@@ -35,9 +37,10 @@ from fer_batch.storage import (
     write_text,
     writing,
 )
-from fer_batch.training.calibration import calibrate, calibrated_card
-from fer_batch.training.data import TrainingData
-from fer_batch.training.teacher import checksums
+from fer_batch.training.calibration import Reference, calibrate, calibrated_card
+from fer_batch.training.data import TrainingData, missing_crowd
+from fer_batch.training.evaluation import head_labels
+from fer_batch.training.teacher import calibrated_answers, checksums
 
 _log = logging.getLogger(__name__)
 
@@ -55,7 +58,10 @@ class TrainResult:
     epochs: int
     best_epoch: int
     figures: dict[str, Any]
-    """Validation figures of each head, from the exported file: one forward pass in fp32."""
+    """Validation figures of each head, from the exported file: one forward pass in fp32. They are those of
+    `measure`; of a head that learned from a teacher alone, those of `compare_with`."""
+    note: str | None
+    """What to know before footage is read with the model; None where there is nothing to add."""
 
 
 @dataclass(frozen=True)
@@ -90,9 +96,11 @@ class RunFolder:
             return None
         if file_sha256(self.model) != found["model_sha256"]:
             return None
-        return TrainResult(
-            self.path, self.model, found["epochs"], found["best_epoch"], found["figures"]["val"]
-        )
+        return self._result(found["epochs"], found["best_epoch"], found["figures"]["val"])
+
+    def _result(self, epochs: int, best_epoch: int, figures: dict[str, Any]) -> TrainResult:
+        note = missing_crowd(self.data, self.settings.loss)
+        return TrainResult(self.path, self.model, epochs, best_epoch, figures, note)
 
     def note_runtime(self, epoch: int, runtime: Mapping[str, Any]) -> None:
         """Write down where and how the epochs from this one on are trained, where that is new.
@@ -124,13 +132,22 @@ class RunFolder:
         network: Network,
         history: Sequence[Mapping[str, float]],
         best: Mapping[str, float],
+        taught: Mapping[Head, NDArray[np.float32]],
     ) -> TrainResult:
-        """Export the chosen epoch, measure the exported file, and write the manifest last."""
-        best_epoch = int(best["epoch"])
+        """Export the chosen epoch, measure the exported file, and write the manifest last.
+
+        Args:
+            network: of the chosen epoch, on the CPU.
+            history: a row an epoch.
+            best: the row of the chosen epoch.
+            taught: for each head without labels in the data, the teacher's answers that it learned from,
+                float32 [N, 7].
+        """
+        best_epoch, val = int(best["epoch"]), self.data.val
         card = ModelCard(
             architecture=self.settings.arch,
             heads=dict.fromkeys(self.data.heads, 1.0),
-            shares=self.data.class_shares(),
+            shares=self.data.class_shares(taught),
             normalisation=f"inside the graph: (pixels - {PIXEL_MEAN:g}) / {PIXEL_STD:g}",
             crop=FER2013_CROP,
             layers=layer_table(network),
@@ -138,6 +155,7 @@ class RunFolder:
                 "data_fingerprint": self.manifest["data"]["fingerprint"],
                 "settings": asdict(self.settings),
                 **{name: self.manifest[name] for name in ("start", "teacher") if self.manifest.get(name)},
+                **({"heads": self.data.sources} if self.data.taught else {}),
                 "epoch": best_epoch,
                 "versions": self.manifest["versions"],
             },
@@ -145,12 +163,16 @@ class RunFolder:
         # Wherever there is a `model.onnx`, it is calibrated and measured: others take it for finished.
         with atomic_file(self.model) as unfinished:
             export_onnx(network, card, unfinished)
-            answers = calibrate(unfinished, self.data.val, self.data.heads)
+            references: dict[Head, Reference] = {
+                head: Reference("teacher", calibrated_answers(self.settings.teacher, val.images, head))
+                for head in self.data.taught
+            }
+            answers = calibrate(unfinished, val, self.data.heads, references)
             card = calibrated_card(card, answers)
             save_with_card(unfinished.read_bytes(), card, unfinished)
         figures = card.figures["val"]
-        shown = answers["fer2013"]
-        counts = confusion(shown.labels, shown.probabilities.argmax(1))
+        _, labels = head_labels(val, "fer2013")
+        counts = confusion(labels, answers["fer2013"].probabilities.argmax(1))
         write_confusion(counts, self.path / "confusion_matrix", "validation split")
         write_curves(history, self.path / "curves.png")
         manifest = self.manifest | {
@@ -162,7 +184,7 @@ class RunFolder:
             "timings": {"seconds": sum(row["seconds"] for row in history)},
         }
         write_json(self.path / "manifest.json", manifest)
-        return TrainResult(self.path, self.model, len(history), best_epoch, figures)
+        return self._result(len(history), best_epoch, figures)
 
 
 def best_weights(run: str | Path) -> Path:
@@ -216,6 +238,7 @@ def _start_or_check(
     recipe: dict[str, Any] = {
         "settings": plain(settings),
         "data": {"fingerprint": data.fingerprint},
+        "heads": data.sources,
         "teacher": checksums(settings.teacher),
     }
     if settings.augment.framed:  # pictures follow from it, as from the settings
@@ -226,6 +249,8 @@ def _start_or_check(
             raise UsageError(f"{run} holds a run already: --resume continues it, or choose another folder")
         origin = str(run / "manifest.json")
         begun = manifest | {"settings": completed(TrainSettings, manifest["settings"], origin=origin)}
+        # An earlier release states no heads, and had none that a teacher alone teaches.
+        begun.setdefault("heads", {head: own for head, own in data.sources.items() if own != "teacher"})
         for name, value in recipe.items():
             found = {key: begun.get(name, {}).get(key) for key in value}
             if found != value:
@@ -244,6 +269,7 @@ def _start_or_check(
         "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "versions": versions("torch", "numpy", "onnxruntime"),
         **recipe,
+        "note": missing_crowd(data, settings.loss),
     }
     write_json(run / "manifest.json", manifest)
     write_text(run / "settings.toml", dump_toml(settings))

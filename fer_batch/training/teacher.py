@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from fer_batch.errors import ModelError
+from fer_batch.inference.classifier import Classifier
 from fer_batch.inference.torch_graph import TorchGraph
 from fer_batch.model.onnx_file import INPUT_NAME, load_card, resolve
 from fer_batch.settings import Head, TrainSettings
@@ -113,12 +116,52 @@ class Views:
 
 
 def blend(
-    targets: dict[Head, Tensor], taught: dict[Head, Tensor], teacher_weight: float
+    targets: dict[Head, Tensor],
+    taught: dict[Head, Tensor],
+    teacher_weight: float,
+    alone: Collection[Head] = (),
 ) -> dict[Head, Tensor]:
-    """Targets, float32 [N, 7] for each head, of which the teacher's probabilities are the given share."""
+    """Targets of which the teacher's probabilities are the given share.
+
+    Args:
+        targets: from the data set's own labels, float32 [N, 7] for each head.
+        taught: the teacher's probabilities, the same; heads that it lacks have no target.
+        teacher_weight: 0–1.
+        alone: heads without labels of their own, of whose targets the teacher's share is 1.
+    """
     return {
-        head: target.lerp(taught[head], teacher_weight) for head, target in targets.items() if head in taught
+        head: taught[head] if head in alone else target.lerp(taught[head], teacher_weight)
+        for head, target in targets.items()
+        if head in taught
     }
+
+
+def common_heads(models: Sequence[str]) -> tuple[Head, ...]:
+    """The heads that all of these models have; none where there is no model.
+
+    Raises:
+        ModelError: one of the models is missing, or cannot be used.
+    """
+    cards = [load_card(_file(model)) for model in models]
+    return tuple(head for head in get_args(Head) if cards and all(head in card.heads for card in cards))
+
+
+def calibrated_answers(models: Sequence[str], images: NDArray[np.uint8], head: Head) -> NDArray[np.float32]:
+    """The mean over the models of a head's probabilities, each at that model's own temperature.
+
+    Args:
+        models: at least one, as for `Teacher`; all have the head.
+        images: uint8 [N, 48, 48], gray, 0–255.
+        head: which of their heads.
+
+    Returns:
+        float32 [N, 7].
+
+    Raises:
+        ModelError: a model is missing or cannot be used.
+    """
+    answers = [Classifier(_file(model), head=head).probabilities(images) for model in models]
+    return np.stack(answers).mean(0)
 
 
 def checksums(models: Sequence[str]) -> dict[str, str]:

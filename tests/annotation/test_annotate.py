@@ -29,7 +29,7 @@ from fer_batch.emotions import LABELS
 from fer_batch.engine.due import Due
 from fer_batch.errors import ModelError, OutputError, SourceOpenError, UsageError
 from fer_batch.inference.session import Runtime
-from fer_batch.model.onnx_file import default_model
+from fer_batch.model.onnx_file import default_model, load_card
 from fer_batch.settings import (
     AnnotateSettings,
     DetectionSettings,
@@ -78,6 +78,13 @@ def test_every_frame_has_a_row_faces_or_none(done: AnnotateResult) -> None:
     assert frames["faces"] == [1] * 30 + [0] * 10
     assert set(frames["status"]) == {"ok"}
     np.testing.assert_allclose(frames["time_s"], np.arange(40) / 25, atol=1e-3)
+
+
+def test_the_manifest_names_the_head_and_the_shares_that_it_was_trained_with(done: AnnotateResult) -> None:
+    manifest = read_json(done.out / "visit" / "manifest.json")
+    assert manifest["head"] == done.head == "crowd"
+    shares = load_card(default_model()).shares["crowd"]
+    assert manifest["training_shares"] == dict(zip(LABELS, shares, strict=True))
 
 
 def test_faces_lie_where_the_face_is(done: AnnotateResult) -> None:

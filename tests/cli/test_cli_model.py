@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import onnx
@@ -11,7 +12,7 @@ import pytest
 from datasets_made import write_stripes
 from processes import run
 
-from fer_batch.model.onnx_file import default_model, load_card
+from fer_batch.model.onnx_file import default_model, load_card, save_with_card
 from fer_batch.storage import file_sha256
 
 
@@ -42,6 +43,22 @@ def test_show_prints_the_card_of_trained_weights() -> None:
     ):
         assert wanted in text
     assert "val: accuracy" in text
+    lines = [line.split() for line in text.splitlines()]
+    assert ["training", "shares", *card.labels] in lines
+    for head, shares in card.shares.items():
+        assert [head, *(f"{share:.1%}" for share in shares)] in lines
+    assert ["prior", "head", "power", "temperature"] in lines
+    adjustment = card.priors["crowd"]["natural"]
+    assert ["natural", "crowd", f"{adjustment.power:g}", f"{adjustment.temperature:g}"] in lines
+    assert "learned from a teacher's answers alone" not in text
+
+
+def test_show_says_where_the_training_shares_are_unknown(tmp_path: Path) -> None:
+    card = replace(load_card(default_model()), shares={}, priors={})
+    save_with_card(default_model().read_bytes(), card, tmp_path / "old.onnx")
+    done = run("model", "show", tmp_path / "old.onnx")
+    assert done.returncode == 0
+    assert done.stdout.splitlines()[-1].startswith("training shares: unknown, and priors that need them")
 
 
 def test_export_copies_what_it_checked_and_does_not_overwrite(tmp_path: Path) -> None:
@@ -109,6 +126,10 @@ def test_quantize_writes_a_smaller_file_and_says_what_it_reaches(tmp_path: Path)
     half = tmp_path / "half.onnx"
     assert run("model", "export", tmp_path / "run", half, "--half").returncode == 0
     assert "weights as float16" in run("model", "show", half).stdout
+    before, rounded = load_card(tmp_path / "run" / "model.onnx"), load_card(half)
+    assert set(before.shares) == set(before.priors) == {"fer2013", "crowd"}
+    assert (rounded.shares, rounded.priors, rounded.heads) == (before.shares, before.priors, before.heads)
+    assert load_card(out).shares == before.shares
 
 
 def test_models_that_are_not_there(tmp_path: Path) -> None:

@@ -9,7 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fer_batch.figures.metrics import confusion, expected_calibration_error, mcnemar, measure
+from fer_batch.figures.metrics import (
+    compare_with,
+    confusion,
+    expected_calibration_error,
+    mcnemar,
+    measure,
+)
 
 
 def one_hot(predicted: list[int], confidence: float = 0.94) -> np.ndarray:
@@ -80,3 +86,14 @@ def test_mcnemar_is_the_binomial_of_the_disagreements() -> None:
     # Two-sided: twice the chance of at most 2 heads in 10 tosses.
     assert mcnemar(a, b) == pytest.approx(2 * (1 + 10 + 45) / 1024)
     assert mcnemar(a, a) == 1.0
+
+
+def test_a_comparison_by_hand() -> None:
+    other = np.array([[0.5, 0.5, 0, 0, 0, 0, 0], [0, 0, 1, 0, 0, 0, 0]], np.float32)
+    own = np.array([[0.75, 0.25, 0, 0, 0, 0, 0], [0, 0, 0.25, 0.75, 0, 0, 0]], np.float32)
+    found = compare_with("teacher", other, own)
+    first = 0.5 * np.log(0.5 / 0.75) + 0.5 * np.log(0.5 / 0.25)
+    assert (found["compared_with"], found["n"], found["agreement"]) == ("teacher", 2, 0.5)
+    assert found["divergence"] == pytest.approx((first + np.log(4)) / 2)
+    assert compare_with("teacher", own, own)["divergence"] == pytest.approx(0, abs=1e-9)
+    json.dumps(found)

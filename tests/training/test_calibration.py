@@ -10,7 +10,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.special import softmax
 
-from fer_batch.training.calibration import consistent_temperature, fit_temperature
+from fer_batch.dataset import Split
+from fer_batch.figures.metrics import ReferenceName
+from fer_batch.inference.classifier import Classifier
+from fer_batch.model.onnx_file import default_model, load_card
+from fer_batch.training.calibration import (
+    Reference,
+    calibrate,
+    calibrated_card,
+    consistent_temperature,
+    fit_temperature,
+)
 
 TEMPERATURES = [fit_temperature, consistent_temperature]
 
@@ -63,3 +73,38 @@ def test_a_few_impossible_labels_bend_the_likeliest_temperature_but_not_the_cons
     ]
     assert gaps[0] > 0.02
     assert gaps[1] < 1e-3
+
+
+def test_probable_labels_do_as_well_as_labels() -> None:
+    logits, labels = drawn(20_000)
+    soft = consistent_temperature(3 * logits, softmax(logits, axis=1).astype(np.float32))
+    assert soft == pytest.approx(3, abs=1e-3)  # without the noise of what was drawn
+    assert consistent_temperature(3 * logits, np.eye(7)[labels]) == consistent_temperature(3 * logits, labels)
+    assert consistent_temperature(logits[:0], np.empty((0, 7))) == 1
+
+
+@pytest.mark.parametrize("name", ["teacher", "float32 model"])
+def test_a_head_without_labels_is_calibrated_against_another_model(name: ReferenceName) -> None:
+    images = np.random.default_rng(0).integers(0, 256, (30, 48, 48), np.uint8)
+    wrong = np.full(30, 1)  # the data's own labels: disgust, of which the crowd head knows nothing
+    val = Split("val", [str(row) for row in range(30)], images, wrong, None, [""] * 30)
+    logits = Classifier(default_model(), head="crowd").logits(images)
+    answers = softmax(logits / np.float32(0.7), axis=1)
+    found = calibrate(
+        default_model(), val, ["fer2013", "crowd"], {"crowd": Reference(name, answers.astype(np.float32))}
+    )
+    assert found["crowd"].temperature == pytest.approx(0.7, abs=1e-3)
+    assert found["crowd"].figures == {
+        "compared_with": name,
+        "n": 30,
+        "agreement": 1,
+        "divergence": pytest.approx(0, abs=1e-5),
+    }
+    assert (
+        found["fer2013"].figures["accuracy"]
+        == (Classifier(default_model(), head="fer2013").logits(images).argmax(1) == 1).mean()
+    )
+    card = calibrated_card(load_card(default_model()), found)
+    assert card.heads["crowd"] == found["crowd"].temperature
+    assert card.figures["val"]["crowd"]["compared_with"] == name
+    assert set(card.priors["crowd"]) == {"natural", "balanced"}

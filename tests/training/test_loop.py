@@ -184,6 +184,7 @@ def test_a_run_of_an_earlier_release_goes_on(dataset: Path, trained: Path, tmp_p
     run_folder = shutil.copytree(trained, tmp_path / "run")
     manifest = read_json(run_folder / "manifest.json")
     del manifest["settings"]["start"], manifest["settings"]["augment"]["framed"]
+    del manifest["heads"], manifest["note"]
     write_json(run_folder / "manifest.json", manifest)
     assert train(dataset, run_folder, build(TrainSettings, SHORT), runtime=CPU, resume=True).epochs == 3
     manifest["settings"]["of_later"] = 1
@@ -284,6 +285,9 @@ def test_without_votes_there_is_one_head_and_a_holdout_without_val(trained: Path
     )
     assert set(result.figures) == {"fer2013"}
     assert result.figures["fer2013"]["n"] == 8  # of 140, by their hashes
+    assert read_json(result.run / "manifest.json")["heads"] == {"fer2013": "labels"}
+    assert result.note is not None
+    assert read_json(result.run / "manifest.json")["note"] == result.note
     # Its head for votes that are not here stays behind.
     begun = train(dataset, tmp_path / "next", replace(settings, epochs=1, start=str(trained)), runtime=CPU)
     assert set(begun.figures) == {"fer2013"}
@@ -451,6 +455,25 @@ def test_a_pupil_learns_its_teachers_answers_to_the_pictures_that_it_is_shown(
         for head, target in targets.items():
             torch.testing.assert_close(target, answers[head], atol=1e-4, rtol=0)
             assert (target - target[0]).abs().max() > 1e-2  # and they are not all the same
+
+
+def test_a_head_without_votes_learns_its_teachers_answers_alone(
+    trained: Path,
+    tmp_path: Path,
+    lessons: list[tuple[torch.Tensor, dict[Head, torch.Tensor]]],
+) -> None:
+    dataset = write_stripes(tmp_path / "plain", ferplus=False)
+    values = TINY | {"early_share": 0.0, "augment": ONLY_MOVED, "teacher": [str(trained)]}
+    settings = build(TrainSettings, values | {"loss": {"teacher_weight": 0.25}})
+    data = load_training_data(dataset, settings, teachable=("fer2013", "crowd"))
+    fit(data, tmp_path / "run", settings, runtime=TrainRuntime(device="cpu", precision="fp32"))
+    assert len(lessons) == 8
+    teacher = Teacher([str(trained)], ["fer2013", "crowd"], torch.device("cpu"))
+    for pictures, targets in lessons:
+        answers = teacher.probabilities(pictures, bf16=False)
+        torch.testing.assert_close(targets["crowd"], answers["crowd"], atol=1e-4, rtol=0)
+        labels = (targets["fer2013"] - 0.25 * answers["fer2013"]) / 0.75
+        torch.testing.assert_close(labels.amax(1), torch.ones(16), atol=1e-3, rtol=0)
 
 
 def test_early_epochs_show_smaller_pictures(
