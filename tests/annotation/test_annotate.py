@@ -272,7 +272,7 @@ def test_a_network_that_changed_under_its_name_is_read_again(footage: Path, tmp_
     answers = []
     for favourite in (1.0, 0.0):
         model = onnx.load(default_model())
-        (bias,) = (weight for weight in model.graph.initializer if weight.name.endswith("fer2013.bias"))
+        (bias,) = (weight for weight in model.graph.initializer if weight.name.endswith("crowd.bias"))
         values = np.full(7, 0.0, np.float32)
         values[3] = 100 * favourite
         values[6] = 100 * (1 - favourite)
@@ -407,7 +407,7 @@ def test_an_overlay_whose_source_is_gone_by_then_costs_the_overlay_alone(
 ) -> None:
     video = encode(tmp_path / "cam.mp4", moving_face(4))
 
-    def gone(*_: object) -> None:
+    def gone(*_: object, **__: object) -> None:
         raise SourceOpenError("cam.mp4 cannot be opened as a video: No such file or directory")
 
     monkeypatch.setattr(pipeline, "draw_overlay", gone)
@@ -445,7 +445,7 @@ def test_a_run_stopped_while_it_drew_is_in_nobodys_way(
         if "overlay" in stage and done == 80:
             raise KeyboardInterrupt
 
-    def gone(*_: object) -> None:
+    def gone(*_: object, **__: object) -> None:
         raise SourceOpenError("cam.mp4 cannot be opened as a video: Input/output error")
 
     with pytest.raises(KeyboardInterrupt):
