@@ -1,6 +1,7 @@
 """How small a face may be, in pixels of what the detector sees, and what `--detect-size auto` loses.
 
     python benchmarks/detect_size.py SOURCE... [--frames N]
+    python benchmarks/detect_size.py SOURCE... --every-size [--longest 320 640 1280 1920 3840 12000]
 
 SOURCE are videos and pictures with faces. Their people, as they are, with hair, shoulders and background,
 are shrunk until a face is 24 to 90 pixels high, relit, mirrored by chance, and set side by side in frames
@@ -8,6 +9,11 @@ of 1280x720, which are compressed as JPEG: a crowd of which every face is known,
 it in the large picture. First table: the share of the faces found, by their height in what the detector
 sees, which is the frame shrunk more and more. Second: what `auto` finds for several `--min-face`, by
 height in the frame, beside the frame at full size.
+
+`--every-size` prints another table: by the longer side of the picture and the height of the face, from 20
+pixels to more than the frame has, how many faces are found, and how much is found that is none. The people
+are enlarged as well as shrunk, and set where chance wants, so that edges cut large faces off; one that is at
+least half inside has to be found.
 """
 
 from __future__ import annotations
@@ -37,6 +43,18 @@ SIZES = (1280, 1024, 896, 768, 640, 512, 448, 384, 320)
 EDGES = (8, 12, 16, 20, 24, 28, 32, 36, 40, 44, 48, 56, 64, 90)
 MIN_FACES = (48, 56, 64)
 FRAME_EDGES = (24, 32, 40, 48, 56, 64, 90)
+PICTURES = {320: 12, 640: 12, 1280: 8, 1920: 6, 3840: 3, 12000: 1}
+"""How many pictures there are for each band of heights, by their longer side, in pixels."""
+BANDS = ((20, 32), (32, 48), (48, 96), (96, 200), (200, 400), (400, 800), (800, 1600))
+BEYOND = (0.9, 1.8)
+"""Heights, in heights of the picture, of faces that fill it or do not fit."""
+ASPECT = 9 / 16
+FOUND, FALSE = 0.5, 0.2
+"""Overlap from which a face is found, and below which something found is no face."""
+INSIDE = 0.5
+"""Share of a face inside the picture from which it has to be found."""
+TO_COMPARE = (48, 96)
+"""For each `--min-face`."""
 
 Picture = tuple[NDArray[np.uint8], NDArray[np.float32]]
 """A large picture, RGB, and the boxes of its faces."""
@@ -118,6 +136,99 @@ def header(name: str, edges: Sequence[float]) -> None:
     print(f"\n| {name} | {' | '.join(bands)} |\n|{'---|' * (len(bands) + 1)}")
 
 
+def part(picture: Picture, size: tuple[int, int], tall: float, rng: np.random.Generator) -> Picture:
+    """A face so tall, in pixels, anywhere among what is around it, and the boxes of all faces."""
+    image, boxes = picture
+    box = boxes[rng.integers(len(boxes))]
+    scale = tall / float(box[3] - box[1])
+    rows, columns = size
+    extent, half = np.array([columns, rows]), (box[2:] - box[:2]) * scale / 4
+    # Of the chosen face at least half lies inside along each side.
+    low, high = np.minimum(half, extent / 2), np.maximum(extent - half, extent / 2)
+    shift = rng.uniform(low, high) - (box[:2] + box[2:]) / 2 * scale
+    shrunk = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA) if scale < 1 else image
+    move = np.array([[max(scale, 1.0), 0, shift[0]], [0, max(scale, 1.0), shift[1]]])
+    drawn = cv2.warpAffine(shrunk, move, (columns, rows), flags=cv2.INTER_CUBIC)
+    mask = cv2.warpAffine(np.full(shrunk.shape[:2], 255, np.uint8), move, (columns, rows))
+    feather = max(tall / 20, 1.0)
+    # Beyond the picture, hardly more than its colours: a face out of focus is one to some detectors.
+    ground = cv2.resize(image, (3, 2), interpolation=cv2.INTER_AREA)
+    ground = cv2.resize(ground, (columns, rows), interpolation=cv2.INTER_LINEAR)
+    if mask.all():
+        ground = drawn
+    elif mask.any():
+        inner = cv2.distanceTransform(mask, cv2.DIST_L2, 3)
+        for top in range(0, rows, 512):  # in strips: as float, a large picture takes too much memory
+            strip = slice(top, top + 512)
+            weight = np.clip(inner[strip] / feather, 0, 1)[..., None]
+            ground[strip] = drawn[strip] * weight + ground[strip] * (1 - weight)
+    return ground.astype(np.uint8), (boxes * scale + np.tile(shift, 2)).astype(np.float32)
+
+
+def picture_of(
+    pictures: Sequence[Picture], longest: int, heights: tuple[float, float], rng: np.random.Generator
+) -> Picture:
+    """A picture with as many parts as have room beside each other, each with a face of these heights."""
+    rows = round(longest * ASPECT)
+    count = int(min(max(rows / (2.5 * heights[1]), 1), 4))
+    high, wide = rows // count, longest // count
+    made, boxes = np.zeros((high * count, wide * count, 3), np.uint8), []
+    for row, column in itertools.product(range(count), repeat=2):
+        tall = float(np.exp(rng.uniform(*np.log(heights))))
+        image, faces = part(pictures[rng.integers(len(pictures))], (high, wide), tall, rng)
+        made[row * high : (row + 1) * high, column * wide : (column + 1) * wide] = image
+        # Its neighbours cut a face off as the picture's edge does.
+        corner = np.array([column * wide, row * high] * 2, np.float32)
+        limits = np.array([wide, high] * 2, np.float32)
+        boxes.append(np.stack([faces, np.clip(faces, 0, limits)], 1) + corner)
+    return made, np.concatenate(boxes)
+
+
+def counted(frame: Picture, detector: YuNet, heights: tuple[float, float]) -> tuple[int, int, int]:
+    """Faces of these heights that had to be found, how many were, and what was found that is no face.
+
+    Args:
+        frame: a picture, and its faces [N, 2, 4]: whole, and what is inside.
+        detector: to try.
+        heights: of whole faces, in pixels.
+    """
+    whole, inside = frame[1][:, 0], frame[1][:, 1]
+    boxes = detector.detect(frame[0]).boxes
+    # The frame cuts a face off; a detector may say where it ends, or where it would.
+    same = np.maximum(overlap(whole, boxes), overlap(inside, boxes))
+    areas = [np.prod((each[:, 2:] - each[:, :2]).clip(0), axis=1) for each in (whole, inside)]
+    tall = whole[:, 3] - whole[:, 1]
+    due = (areas[1] >= INSIDE * areas[0]) & (tall >= heights[0]) & (tall < heights[1])
+    hits = (same >= FOUND).any(1) if len(boxes) else np.zeros(len(whole), bool)
+    no_face = (same < FALSE).all(0) if len(boxes) else np.zeros(0, bool)
+    return int(due.sum()), int((hits & due).sum()), int(no_face.sum())
+
+
+def every_size(pictures: Sequence[Picture], longest_sides: Sequence[int]) -> None:
+    """Measure faces of every size in pictures of every size, and print."""
+    model = resolve_detector("yunet")
+    detectors = {low: YuNet(model, DetectionSettings(min_face=low)) for low in TO_COMPARE}
+    names = [f"{low}–{high}" for low, high in BANDS] + ["fills the frame or more"]
+    print(f"\n| picture | --min-face | {' | '.join(names)} |\n|{'---|' * (len(names) + 2)}")
+    for longest in longest_sides:
+        rows = longest * ASPECT
+        bands = [*BANDS, (BEYOND[0] * rows, BEYOND[1] * rows)]
+        cells: dict[int, list[str]] = {low: [] for low in TO_COMPARE}
+        for number, heights in enumerate(bands):
+            total = {low: np.zeros(3, int) for low in TO_COMPARE}
+            fits = number == len(BANDS) or heights[1] <= rows
+            # Each band its own numbers by chance: the same pictures, whatever else is measured.
+            rng = np.random.default_rng([SEED, longest, number])
+            for _ in range(PICTURES[longest] if fits else 0):
+                frame = picture_of(pictures, longest, heights, rng)
+                for low in TO_COMPARE:
+                    total[low] += counted(frame, detectors[low], heights)
+            for low, (due, hit, wrong) in total.items():
+                cells[low].append(f"{hit / due:.0%} of {due}, {wrong} false" if due else "")
+        for low, row in cells.items():
+            print(f"| {longest} | {low} | {' | '.join(row)} |", flush=True)
+
+
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(
@@ -126,7 +237,14 @@ def main() -> None:
     parser.add_argument("sources", nargs="+")
     parser.add_argument("--frames", type=int, default=150)
     parser.add_argument("--picture", type=Path, help="write the first frame here, to look at")
+    parser.add_argument("--every-size", action="store_true", help="print the table of all sizes alone")
+    parser.add_argument("--longest", type=int, nargs="+", choices=PICTURES, default=list(PICTURES))
     arguments = parser.parse_args()
+    if arguments.every_size:
+        # A look at 640: both what is found there and where it is are beyond doubt.
+        at_640 = YuNet(resolve_detector("yunet"), DetectionSettings(threshold=0.8, size=640))
+        every_size(people(arguments.sources, at_640), arguments.longest)
+        return
     model, rng = resolve_detector("yunet"), np.random.default_rng(SEED)
     pictures = people(arguments.sources, YuNet(model, DetectionSettings(threshold=0.8, size=max(FULL))))
     detectors = {f"{size}": YuNet(model, DetectionSettings(size=size)) for size in SIZES}

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from datasets_made import write_stripes
+from networks_made import write_model
 from processes import run
 
-from fer_batch.dataset import load_split
+from fer_batch.dataset import load_split, prepare
 from fer_batch.errors import DatasetFormatError, InputError, OutputError, UsageError
 from fer_batch.inference.classifier import Classifier
 from fer_batch.model.onnx_file import default_model, load_card
-from fer_batch.settings import EvaluateSettings
+from fer_batch.settings import EvaluateSettings, ExpectedShares, Head
 from fer_batch.storage import PREDICTION_COLUMNS, read_json
 from fer_batch.training import evaluate, evaluation
 from fer_batch.training.evaluation import head_labels
@@ -31,7 +34,7 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_figures_are_those_of_the_files_one_forward_pass(dataset: Path, tmp_path: Path) -> None:
     result = evaluate("default", dataset, tmp_path)
     split = load_split(dataset, "val")
-    probabilities = Classifier(default_model()).probabilities(split.images)
+    probabilities = Classifier(default_model(), head="fer2013").probabilities(split.images)
     assert result.metrics["accuracy"] == (probabilities.argmax(1) == split.labels).mean()
     assert read_json(tmp_path / "metrics.json") == result.metrics
     table = pq.read_table(tmp_path / "predictions.parquet")
@@ -59,7 +62,7 @@ def test_twins_of_training_pictures_are_found_and_left_out(dataset: Path, tmp_pa
 def test_flip_averages_the_mirror_image(dataset: Path, tmp_path: Path) -> None:
     evaluate("default", dataset, tmp_path, EvaluateSettings(flip=True, batch_size=8))
     images = load_split(dataset, "val").images
-    classifier = Classifier(default_model())
+    classifier = Classifier(default_model(), head="fer2013")
     mirrored = classifier.probabilities(np.ascontiguousarray(images[:, :, ::-1]))
     wanted = (classifier.probabilities(images) + mirrored) / 2
     found = pq.read_table(tmp_path / "predictions.parquet")["sad"].to_numpy()
@@ -71,6 +74,64 @@ def test_the_crowd_head_is_held_against_the_crowd(dataset: Path, tmp_path: Path)
     assert (metrics["labels"], metrics["n"]) == ("ferplus_majority", 35)
     rows, labels = head_labels(load_split(dataset, "val"), "crowd")
     assert np.array_equal(labels, load_split(dataset, "val").labels[rows])
+
+
+def measured_with(metrics: dict[str, Any]) -> tuple[str, Any]:
+    return metrics["settings"]["head"], metrics["settings"]["prior"]
+
+
+def test_fer2013_is_measured_by_the_head_that_learned_its_labels(dataset: Path, tmp_path: Path) -> None:
+    for settings in (None, EvaluateSettings(split="test"), EvaluateSettings(split="train", flip=True)):
+        metrics = evaluate("default", dataset, tmp_path, settings).metrics
+        assert measured_with(metrics) == ("fer2013", "training")
+        assert measured_with(read_json(tmp_path / "metrics.json")) == ("fer2013", "training")
+
+
+def test_any_other_pictures_are_measured_as_annotate_reads(dataset: Path, tmp_path: Path) -> None:
+    metrics = evaluate("default", dataset / "images", tmp_path).metrics
+    assert measured_with(metrics) == ("crowd", "natural")
+    split = load_split(dataset, "val")
+    wanted = Classifier(default_model(), head="crowd", prior="natural").probabilities(split.images)
+    found = pq.read_table(tmp_path / "predictions.parquet")
+    rows = {name: row for row, name in enumerate(found["id"].to_pylist())}
+    assert len(rows) == len(split)
+    np.testing.assert_allclose(sorted(found["neutral"].to_pylist()), np.sort(wanted[:, 6]), atol=1e-5)
+    prepare(dataset / "images", tmp_path / "prepared")  # of class folders, and so it stays
+    again = evaluate("default", tmp_path / "prepared", tmp_path / "again").metrics
+    assert measured_with(again) == ("crowd", "natural")
+
+
+def test_what_is_stated_counts_on_any_data(dataset: Path, tmp_path: Path) -> None:
+    shares = ExpectedShares(1, 1, 1, 4, 1, 1, 6)
+    for data, head, prior in (
+        (dataset, "crowd", "balanced"),
+        (dataset / "images", "fer2013", "training"),
+        (dataset, "fer2013", shares),
+    ):
+        stated = EvaluateSettings(head=head, prior=prior)
+        metrics = evaluate("default", data, tmp_path / head, stated).metrics
+        assert measured_with(metrics) == (head, asdict(prior) if prior is shares else prior)
+    # One of the two stated leaves the other to the data.
+    metrics = evaluate("default", dataset, tmp_path / "crowd", EvaluateSettings(head="crowd")).metrics
+    assert measured_with(metrics) == ("crowd", "training")
+
+
+@pytest.mark.parametrize("head", ["fer2013", "crowd"])
+def test_a_model_with_one_head_is_measured_with_it(dataset: Path, tmp_path: Path, head: Head) -> None:
+    write_model(tmp_path / "one.onnx", "cnn7", heads=(head,))
+    prior = EvaluateSettings(prior="training")
+    for data in (dataset, dataset / "images"):
+        metrics = evaluate(tmp_path / "one.onnx", data, tmp_path / data.name, prior).metrics
+        assert measured_with(metrics) == (head, "training")
+
+
+def test_the_prior_changes_the_figures_as_it_changes_the_answers(dataset: Path, tmp_path: Path) -> None:
+    images = load_split(dataset, "val").images
+    for prior in ("training", "natural", "balanced"):
+        evaluate("default", dataset, tmp_path, EvaluateSettings(head="crowd", prior=prior))
+        wanted = Classifier(default_model(), head="crowd", prior=prior).probabilities(images)
+        found = pq.read_table(tmp_path / "predictions.parquet")["angry"].to_numpy()
+        np.testing.assert_allclose(found, wanted[:, 0], atol=1e-5)
 
 
 def test_any_folder_of_class_folders_at_any_size(tmp_path: Path) -> None:
@@ -88,7 +149,7 @@ def test_any_folder_of_class_folders_at_any_size(tmp_path: Path) -> None:
 
 
 def test_of_class_folders_in_splits_the_one_that_is_asked_for(dataset: Path, tmp_path: Path) -> None:
-    settings = EvaluateSettings(split="test")
+    settings = EvaluateSettings(split="test", head="fer2013", prior="training")
     found = evaluate("default", dataset / "images", tmp_path, settings).metrics
     wanted = evaluate("default", dataset, tmp_path, settings).metrics
     assert (found["n"], found["settings"]["split"], found["data"]["name"]) == (35, "test", "test")
@@ -170,7 +231,7 @@ def test_it_runs_without_pytorch(dataset: Path, tmp_path: Path) -> None:
 def test_the_command_prints_the_figures(dataset: Path, tmp_path: Path) -> None:
     done = run("evaluate", "default", dataset, tmp_path / "out", "--split", "test", "--flip")
     assert done.returncode == 0
-    assert "fer2013 head on test, two views, labels from data" in done.stdout
+    assert "fer2013 head on test, two views, prior training, labels from data" in done.stdout
     assert "without training twins" in done.stdout
     wrong = run("evaluate", "default", dataset, tmp_path / "out", "--split", "exam")
     assert wrong.returncode == 2
@@ -181,6 +242,7 @@ def test_the_bundled_model_gives_its_cards_figures(shared_data: Path) -> None:
     rows = [row for row, usage in enumerate(table["Usage"]) if usage == "PublicTest"]
     images = [cv2.imdecode(np.frombuffer(table["png"][row], np.uint8), cv2.IMREAD_GRAYSCALE) for row in rows]
     labels = np.array([table["emotion"][row] for row in rows])
-    found = (Classifier(default_model()).probabilities(np.stack(images)).argmax(1) == labels).mean()
+    classifier = Classifier(default_model(), head="fer2013")
+    found = (classifier.probabilities(np.stack(images)).argmax(1) == labels).mean()
     assert found == pytest.approx(load_card(default_model()).figures["val"]["fer2013"]["accuracy"], abs=1e-3)
     assert found >= 0.68
