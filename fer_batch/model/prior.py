@@ -17,7 +17,7 @@ from scipy.special import log_softmax, softmax
 from fer_batch.settings import ExpectedShares, Head, Positive, Prior, PriorName
 
 POWERS: dict[PriorName, dict[Head, float]] = {
-    "natural": {"crowd": 0.38, "fer2013": 0.0},
+    "natural": {"crowd": 0.4, "fer2013": 0.0},
     "balanced": {"crowd": 1.0, "fer2013": 1.0},
 }
 """The power of the training shares that probabilities are divided by. `natural`: the one at which natural
