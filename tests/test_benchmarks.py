@@ -3,22 +3,87 @@
 from __future__ import annotations
 
 import importlib.util
+import sys
 from pathlib import Path
+from types import ModuleType
 
-from videos import encode, moving_face
+import cv2
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from datasets_made import write_stripes
+from skimage.data import astronaut
+from videos import FACE, encode, landscape, moving_face, portrait
 
 from fer_batch.annotation.sources import Source
-from fer_batch.settings import AnnotateSettings
+from fer_batch.inference.detector import YuNet, resolve_detector
+from fer_batch.settings import AnnotateSettings, DetectionSettings
 
 BENCHMARKS = Path(__file__).resolve().parents[1] / "benchmarks"
 
 
-def test_every_stage_of_annotate_can_be_run_alone(tmp_path: Path) -> None:
-    spec = importlib.util.spec_from_file_location("annotate_benchmark", BENCHMARKS / "annotate.py")
+def benchmark_module(name: str, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """One of the programs, as it finds its neighbours when it is run."""
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    spec = importlib.util.spec_from_file_location(f"{name}_benchmark", BENCHMARKS / f"{name}.py")
     assert spec is not None
     assert spec.loader is not None
-    benchmark = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(benchmark)
+    module = importlib.util.module_from_spec(spec)
+    monkeypatch.setitem(sys.modules, spec.name, module)  # dataclasses look for theirs there
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_every_stage_of_annotate_can_be_run_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    benchmark = benchmark_module("annotate", monkeypatch)
     source = Source("a", encode(tmp_path / "a.mp4", moving_face(20)), "video")
     seconds = benchmark.stages_alone(source, AnnotateSettings())
     assert set(seconds) == {"decode", "mark", "detect", "track", "crop", "classify", "write"}
+
+
+def test_natural_photographs_are_measured_by_every_head_and_prior(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    benchmark = benchmark_module("natural", monkeypatch)
+    pictures = [cv2.imencode(".jpg", image)[1].tobytes() for image in (portrait(), landscape())]
+    rows = [
+        {"id": str(row), "person": row // 2, "emotion": emotion, "jpeg": pictures[row == 9]}
+        for row, emotion in enumerate((0, 3, 3, 4, 5, 6, 6, 6, 3, 3))
+    ]
+    pq.write_table(pa.Table.from_pylist(rows), tmp_path / "natural.parquet")
+    dataset = write_stripes(tmp_path, train=7, held_out=7)
+    arguments = ["natural.py", str(tmp_path / "natural.parquet"), str(dataset), "--powers"]
+    monkeypatch.setattr(sys, "argv", arguments)
+    monkeypatch.setattr(benchmark, "DRAWS", 50)
+    benchmark.main()
+    said = capsys.readouterr().out
+    assert said.startswith("9 photographs of 5 people, and 1 in which no face is found\n")
+    for head in ("fer2013", "crowd"):
+        for prior in ("training", "natural", "balanced"):
+            assert said.count(f"| `{head}` | `{prior}` |") == 1
+    assert "`crowd` under `natural`: agreement" in said
+    assert "| 0.38 |" in said
+
+
+def test_the_figures_of_natural_photographs_are_weighed(monkeypatch: pytest.MonkeyPatch) -> None:
+    benchmark = benchmark_module("natural", monkeypatch)
+    labels = np.array([3, 3, 3, 6])
+    answers = np.eye(7, dtype=np.float32)[[3, 3, 6, 6]]
+    read = benchmark.figures(labels, answers, np.array([0.1, 0.1, 0.1, 0.7]))
+    assert (read.agreement, read.off_by, read.ece) == pytest.approx((0.9, 0.1, 0.1))
+    assert read.recall[[3, 6]].tolist() == pytest.approx([2 / 3, 1])
+    assert np.isnan(read.recall[0])
+
+
+def test_a_picture_with_faces_of_a_size_has_them_where_it_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    benchmark = benchmark_module("detect_size", monkeypatch)
+    source = (cv2.resize(astronaut(), (512, 512)), np.array([FACE], np.float32))
+    detector = YuNet(resolve_detector("yunet"), DetectionSettings(min_face=48))
+    for heights in ((60, 90), (200, 300)):
+        rng = np.random.default_rng(0)
+        frame = benchmark.picture_of([source], 640, heights, rng)
+        assert frame[0].shape[1] == pytest.approx(640, abs=4)
+        assert set(frame[1].shape[1:]) == {2, 4}
+        due, found, _ = benchmark.counted(frame, detector, heights)
+        assert found == due > 0

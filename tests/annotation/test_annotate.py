@@ -18,6 +18,7 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 import pytest
 from filelock import FileLock
+from networks_made import write_model
 from numpy.typing import NDArray
 from runtimes import ON_TORCH
 from videos import FACE, encode, landscape, moving_face, portrait
@@ -33,6 +34,8 @@ from fer_batch.model.onnx_file import default_model, load_card
 from fer_batch.settings import (
     AnnotateSettings,
     DetectionSettings,
+    ExpectedShares,
+    Prior,
     PrivacySettings,
     QualitySettings,
     SamplingSettings,
@@ -643,3 +646,56 @@ def test_the_real_clips(shared_data: Path, tmp_path: Path) -> None:
 def test_the_real_group_photo(shared_data: Path, tmp_path: Path) -> None:
     (row,) = annotate([shared_data / "clips" / "multi_face.jpg"], tmp_path).rows
     assert (row["faces"], row["status"]) == (5, "ok")
+
+
+def test_faces_are_read_with_the_crowd_head(done: AnnotateResult) -> None:
+    assert done.head == "crowd"
+    for name in ("visit", "stills", "broken"):
+        manifest = read_json(done.out / name / "manifest.json")
+        assert manifest["head"] == "crowd", name
+        stated = manifest["made_from"]["settings"]
+        assert (stated["head"], stated["prior"]) == ("auto", "natural")
+
+
+def test_a_model_with_one_head_reads_with_it(footage: Path, tmp_path: Path) -> None:
+    write_model(tmp_path / "one.onnx", "cnn7", heads=("fer2013",))
+    result = annotate([footage / "stills"], tmp_path / "out", models=Models(classifier=tmp_path / "one.onnx"))
+    assert result.head == "fer2013"
+    assert read_json(tmp_path / "out" / "stills" / "manifest.json")["head"] == "fer2013"
+    with pytest.raises(ModelError, match="has no head 'crowd', only fer2013"):
+        annotate(
+            [footage / "stills"],
+            tmp_path / "out",
+            AnnotateSettings(head="crowd"),
+            models=Models(classifier=tmp_path / "one.onnx"),
+        )
+
+
+def test_a_prior_that_a_model_knows_nothing_of_is_refused_before_anything_is_written(
+    footage: Path, tmp_path: Path
+) -> None:
+    write_model(tmp_path / "bare.onnx", "cnn7")
+    models = Models(classifier=tmp_path / "bare.onnx")
+    with pytest.raises(ModelError, match="does not know how frequent each expression was in its training"):
+        annotate([footage / "stills"], tmp_path / "out", models=models)
+    assert not (tmp_path / "out" / "stills").exists()
+    annotate([footage / "stills"], tmp_path / "out", AnnotateSettings(prior="training"), models=models)
+
+
+def test_the_prior_changes_the_probabilities_and_makes_a_source_due(footage: Path, tmp_path: Path) -> None:
+    def neutral(prior: Prior) -> tuple[Due, float]:
+        result = annotate([footage / "stills"], tmp_path, AnnotateSettings(prior=prior))
+        faces = pq.read_table(tmp_path / "stills" / "faces.parquet").to_pydict()
+        return result.due["stills"], faces["neutral"][0]
+
+    due, by_default = neutral("natural")
+    assert due is Due.NEW
+    assert neutral("natural") == (Due.FINISHED, by_default)
+    due, balanced = neutral("balanced")
+    assert due is Due.CHANGED
+    due, mostly = neutral(ExpectedShares(1, 1, 1, 1, 1, 1, 1000))
+    assert due is Due.CHANGED
+    assert balanced < by_default < mostly
+    assert neutral(ExpectedShares(1, 1, 1, 1, 1, 1, 1000)) == (Due.FINISHED, mostly)
+    due, never = neutral(ExpectedShares(1, 1, 1, 1, 1, 1, 0))
+    assert (due, never) == (Due.CHANGED, 0)

@@ -92,7 +92,10 @@ def test_partial_and_failed_sources_exit_with_3_and_are_listed(tmp_path: Path) -
     (tmp_path / "in" / "bad.mp4").write_bytes(b"")
     done = run("annotate", tmp_path / "in", "--out", tmp_path / "out")
     assert done.returncode == 3
-    assert done.stdout.startswith("2 sources: 2 done now, 0 done before; 1 failed\n  good: 5 frames")
+    assert done.stdout.startswith(
+        "2 sources: 2 done now, 0 done before; 1 failed; read with the crowd head\n"
+    )
+    assert "\n  good: 5 frames" in done.stdout
     assert done.stdout.count(" bad: ") == 1
     assert "FAILED bad: " in done.stdout
     assert str(tmp_path / "in" / "bad.mp4") in done.stdout
@@ -129,6 +132,12 @@ def test_masks_of_the_settings_file_and_of_the_command_line_both_count(tmp_path:
         (["{here}", "--out", "o", "--detect-size", "big"], 2, "give `auto` or a number of pixels"),
         (["{here}", "--out", "o", "--detect-size", "9" * 5000], 2, "give `auto` or a number of pixels"),
         (["{here}", "--out", "o", "--detect-size", "8"], 2, "detection.size"),
+        (
+            ["{here}", "--out", "o", "--prior", "even"],
+            2,
+            "--prior is 'even': give training, natural, balanced",
+        ),
+        (["{here}", "--out", "o", "--prior", ""], 2, "--prior"),
         (["{here}", "--out", "o", "--mask", "1,2,3"], 2, "give X,Y,WIDTH,HEIGHT"),
         (["{here}", "--out", "o", "--mask", "1,2,3,4,5"], 2, "give X,Y,WIDTH,HEIGHT"),
         (["{here}", "--out", "o", "--mask", f"0,0,5,{'9' * 5000}"], 2, "give X,Y,WIDTH,HEIGHT"),
@@ -149,3 +158,59 @@ def test_what_cannot_be_is_one_clear_line(
 def test_quiet_says_nothing(footage: Path, undisturbed: Path) -> None:
     done = run("annotate", footage, "--out", undisturbed, *RARELY, "--quiet")
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+SHARES = "angry = 1\ndisgust = 0\nfear = 0\nhappy = 40\nsad = 1\nsurprise = 3\nneutral = 50\n"
+
+
+def test_a_prior_is_what_its_file_says_not_where_it_lies(tmp_path: Path) -> None:
+    encode(tmp_path / "a.mp4", moving_face(3))
+    arguments = ("annotate", tmp_path / "a.mp4", "--out", tmp_path / "out")
+
+    def due(*prior: object) -> str:
+        return run(*arguments, "--dry-run", *prior).stdout
+
+    (tmp_path / "shares.toml").write_text(SHARES)
+    done = run(*arguments, "--prior", tmp_path / "shares.toml")
+    assert done.returncode == 0, done.stderr
+    made_from = read_json(tmp_path / "out" / "a" / "manifest.json")["made_from"]
+    assert made_from["settings"]["prior"] == {
+        "angry": 1,
+        "disgust": 0,
+        "fear": 0,
+        "happy": 40,
+        "sad": 1,
+        "surprise": 3,
+        "neutral": 50,
+    }
+    (tmp_path / "moved.toml").write_text("# the same\n" + SHARES)
+    assert "changed" not in due("--prior", tmp_path / "moved.toml")
+    (tmp_path / "site.toml").write_text("[prior]\n" + SHARES)
+    assert "changed" not in due("--config", tmp_path / "site.toml")
+    assert due("--config", tmp_path / "site.toml", "--prior", "balanced") == "would do  a: changed\n"
+    assert due() == "would do  a: changed\n"
+    (tmp_path / "shares.toml").write_text(SHARES.replace("50", "60"))
+    assert due("--prior", tmp_path / "shares.toml") == "would do  a: changed\n"
+
+
+@pytest.mark.parametrize("command", ["annotate", "evaluate"])
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (SHARES.replace("sad = 1\n", ""), "shares.toml: sad is missing"),
+        (SHARES + "contempt = 1\n", "shares.toml: there is no setting 'contempt'"),
+        (SHARES.replace("40", "-1"), "shares.toml: happy is -1"),
+        (SHARES.replace("40", '"many"'), "shares.toml: happy is 'many'"),
+        ("angry = ", "shares.toml"),
+        ("".join(f"{line.split(' ')[0]} = 0\n" for line in SHARES.splitlines()), "are all 0"),
+    ],
+)
+def test_a_file_of_no_shares_is_one_clear_line(tmp_path: Path, command: str, text: str, message: str) -> None:
+    (tmp_path / "shares.toml").write_text(text)
+    rest = [".", "--out", "o"] if command == "annotate" else ["default", ".", "o"]
+    done = run(command, *rest, "--prior", "shares.toml", cwd=tmp_path)
+    assert done.returncode == 2, done.stderr
+    assert done.stderr.count("\n") == 1
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "o").exists()
