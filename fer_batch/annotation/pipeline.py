@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
@@ -44,6 +45,18 @@ Told = Callable[[str, int], None]
 """Told what is done, and how many frames of it are."""
 
 
+@dataclass(frozen=True)
+class Outcome:
+    """What came of one source."""
+
+    totals: Totals
+    """What its tables add up to."""
+    problems: list[str]
+    """Why its results are not whole: nothing, if they are."""
+    notes: list[str]
+    """What a user should know of them all the same."""
+
+
 def run_stages(
     source: Source,
     identity: Mapping[str, object],
@@ -54,7 +67,7 @@ def run_stages(
     *,
     threads: int,
     told: Told,
-) -> tuple[Totals, list[str]]:
+) -> Outcome:
     """Read one source into parts, going on behind those that are there, and make its tables of them.
 
     Args:
@@ -67,9 +80,6 @@ def run_stages(
         threads: that detect, crop and classify; another one decodes.
         told: told of progress.
 
-    Returns:
-        What the tables add up to, and why the source's results are not whole: nothing, if they are.
-
     Raises:
         InputError: the source cannot be opened, or not one frame of it decoded.
         OutputError: the results cannot be written.
@@ -79,13 +89,14 @@ def run_stages(
     if not parts.finished:
         _read(source, parts, settings, detector, classifier, threads=threads, told=told)
     totals = write_tables(parts, source, folder, settings)
-    problems = parts.report.problems
+    report = parts.report
+    problems = report.problems
     if settings.overlay:
         try:
             draw_overlay(source, identity, folder, settings, lambda frames: told("overlay", frames))
         except (EncodeError, InputError) as error:  # what was read of the source is safe
             problems.append(str(error))
-    return totals, problems
+    return Outcome(totals, problems, report.notes)
 
 
 def _read(

@@ -20,7 +20,7 @@ import pyarrow.csv
 
 from fer_batch.annotation.labels import Labels, count_agreement, read_labels
 from fer_batch.annotation.parts import discard_parts
-from fer_batch.annotation.pipeline import run_stages
+from fer_batch.annotation.pipeline import Outcome, run_stages
 from fer_batch.annotation.results import (
     CONFUSION,
     SUMMARY,
@@ -33,7 +33,6 @@ from fer_batch.annotation.results import (
     strangers,
 )
 from fer_batch.annotation.sources import Source, find_sources
-from fer_batch.annotation.write import Totals
 from fer_batch.emotions import LABELS
 from fer_batch.engine.due import FAILED, LATER_ATTEMPT, OK, PARTIAL, Due, judge
 from fer_batch.engine.local import WorkerDied, run_local
@@ -340,7 +339,7 @@ class _Work:
         # The same source read on another device, or by another library, has other last digits.
         key = {**job.made_from, **_made_by(job)}
         with resumable_folder(job.folder, key, lambda there: _may_go(job, there)) as folder:
-            totals, problems = run_stages(
+            outcome = run_stages(
                 job.source,
                 job.made_from["source"],
                 folder,
@@ -350,14 +349,15 @@ class _Work:
                 threads=self.threads,
                 told=told,
             )
-            summary = _summary(job, totals, problems)
+            summary = _summary(job, outcome)
             _may_go(job, job.folder)  # asked while there are parts to go on from
-            _write_manifest(folder, job, summary, time.monotonic() - started)
+            _write_manifest(folder, job, summary, outcome.notes, time.monotonic() - started)
             discard_parts(folder / "parts")
         return summary
 
 
-def _summary(job: _Job, totals: Totals, problems: list[str]) -> dict[str, Any]:
+def _summary(job: _Job, outcome: Outcome) -> dict[str, Any]:
+    totals, problems = outcome.totals, outcome.problems
     stated = sum(totals.expressions)
     shares = {
         f"share_{label}": n / stated if stated else None
@@ -367,6 +367,7 @@ def _summary(job: _Job, totals: Totals, problems: list[str]) -> dict[str, Any]:
         "source": job.source.name,
         "status": PARTIAL if problems else OK,
         "reason": "; ".join(problems) or None,
+        "notes": "; ".join(outcome.notes) or None,
         "seconds": totals.last_time_s,
         "frames": totals.frames,
         "faces": totals.faces,
@@ -400,14 +401,17 @@ def _record_failure(job: _Job, reason: str, trace: str) -> dict[str, Any]:
         attempt = {"made_from": job.made_from, "summary": summary}
         write_json(manifest_of(job.folder), manifest | {LATER_ATTEMPT: attempt})
     else:
-        _write_manifest(job.folder, job, summary | ({"traceback": trace} if trace else {}), None)
+        _write_manifest(job.folder, job, summary | ({"traceback": trace} if trace else {}), [], None)
     return summary
 
 
-def _write_manifest(folder: Path, job: _Job, summary: dict[str, Any], seconds: float | None) -> None:
+def _write_manifest(
+    folder: Path, job: _Job, summary: dict[str, Any], notes: list[str], seconds: float | None
+) -> None:
     manifest = {
         "status": summary["status"],
         "reason": summary["reason"],
+        "notes": notes,
         "summary": summary,
         "purpose": job.settings.privacy.purpose or None,
         "made_from": job.made_from,
