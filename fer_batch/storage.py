@@ -277,6 +277,7 @@ SUMMARY_COLUMNS: tuple[Column, ...] = (
     _SOURCE,
     Column("status", pa.string(), "`ok`, `partial` (what could be read is there) or `failed`"),
     Column("reason", pa.string(), "why it is not `ok`"),
+    Column("notes", pa.string(), "what to know of the results all the same; mostly empty"),
     Column("seconds", pa.float64(), "presentation time of the last sampled frame; empty for pictures"),
     Column("frames", pa.int64(), "sampled frames"),
     Column("faces", pa.int64(), "faces in them, those expected between searches counted in"),

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from av.packet import Packet
 from av.stream import Disposition
 
 from fer_batch.annotation.clock import SAME_TIME_S, Clock, Extent, Times, time_base
+from fer_batch.annotation.colour import ColourTags, colour_notes, dolby_vision_notes
 from fer_batch.annotation.frames import Frame
 from fer_batch.annotation.sources import Source
 from fer_batch.annotation.still import check_is_file, read_still, reason_of
@@ -30,6 +31,8 @@ DECODED_AHEAD = 8
 """Frames that may wait, decoded, for what is done to them."""
 _WAITING_BYTES = 1 << 26
 """What may wait for a key frame to come before decoding begins without one."""
+_MOST_NOTES = 20
+"""No source needs as many; a stream that says something else with every frame must not fill memory."""
 
 
 @dataclass(frozen=True)
@@ -43,16 +46,18 @@ class Position:
     """Its presentation time in the stream's own ticks."""
     damaged: int
     """Frames and packets with damage up to it."""
+    notes: Sequence[str] = ()
+    """What was to be said of the source up to it."""
 
     @classmethod
     def of(cls, frame: Frame) -> Position:
         """Just behind a frame."""
-        return cls(frame.index, frame.time_s, frame.pts, frame.damaged)
+        return cls(frame.index, frame.time_s, frame.pts, frame.damaged, frame.notes)
 
 
 @dataclass
 class DecodeReport:
-    """What went wrong while reading a source, filled in as it is read."""
+    """What went wrong or is worth saying while reading a source, filled in as it is read."""
 
     damaged: int = 0
     """Frames with damage and packets that cannot be decoded, sampled or not."""
@@ -60,6 +65,8 @@ class DecodeReport:
     """What the decoder said of the first of them."""
     stopped: str | None = None
     """Why reading ended early."""
+    notes: list[str] = field(default_factory=list)
+    """What a user should know of sound results, each once, in order."""
 
     @property
     def problems(self) -> list[str]:
@@ -72,9 +79,16 @@ class DecodeReport:
         self.damaged += 1
         self.reason = self.reason or reason
 
+    def note(self, notes: Iterable[str]) -> None:
+        """Add what was not said before."""
+        for note in notes:
+            if note not in self.notes and len(self.notes) < _MOST_NOTES:
+                self.notes.append(note)
+
     def clear(self) -> None:
         """Forget what was read: it was not asked for, or will be read again."""
         self.damaged, self.reason, self.stopped = 0, None, None
+        self.notes = []
 
 
 def read_frames(
@@ -123,11 +137,12 @@ def peek(source: Source, sampling: SamplingSettings) -> Generator[Picture, None,
         return
     seen: set[int | None] = set()
     with suppress(FFmpegError, InputError), _opened(source.path) as (container, stream):
-        upright = Upright()
+        upright, tags = Upright(), ColourTags.of(stream)
         for time_s in _glances(stream, sampling):
             frame = _key_frame(container, stream, time_s)
             if frame is not None and frame.pts not in seen:
                 seen.add(frame.pts)
+                tags.complete(frame)
                 yield upright.of(frame, stream.sample_aspect_ratio)
     from_the_start = SamplingSettings(fps=1, start_s=sampling.start_s, end_s=sampling.end_s)
     with suppress(InputError), closing(_read(source, from_the_start, DecodeReport())) as frames:
@@ -166,6 +181,7 @@ def _read_on(
         # It echoes in later frames: all is decoded and counted again, as the first time.
         return False
     if source.kind != "video":
+        report.note(after.notes)
         yield from _pictures(source, report, after.index + 1)
         return True
     if after.pts is None or after.time_s is None:
@@ -175,6 +191,7 @@ def _read_on(
             if report.damaged or frame.times.pts is None or frame.times.pts > after.pts:
                 return False
             if frame.times.pts == after.pts:
+                report.note(after.notes)
                 yield from _sample(decoded, sampling, report, after)
                 return True
     return False
@@ -205,6 +222,7 @@ class _Decoded:
     pixel_aspect: Fraction | None
     """Width of a pixel over its height; None where nothing is said."""
     times: Times
+    tags: ColourTags
 
 
 def _sample(
@@ -221,6 +239,9 @@ def _sample(
         if index % sampling.every or (sampling.fps and beat == taken):
             continue
         taken = beat
+        report.note(colour_notes(frame.picture))
+        if after is None and index == 0:
+            report.note(dolby_vision_notes(frame.picture, frame.tags))
         picture, corrupt = None, True
         try:
             picture = upright.of(frame.picture, frame.pixel_aspect)
@@ -228,7 +249,13 @@ def _sample(
         except DecodeError as error:
             report.add(str(error))
         yield Frame(
-            index, frame.times.start_s, picture, corrupt=corrupt, pts=frame.times.pts, damaged=report.damaged
+            index,
+            frame.times.start_s,
+            picture,
+            corrupt=corrupt,
+            pts=frame.times.pts,
+            damaged=report.damaged,
+            notes=tuple(report.notes),
         )
 
 
@@ -304,7 +331,7 @@ def _decode(path: Path, report: DecodeReport, near_s: float | None = None) -> Ge
     """
     with _opened(path) as (container, stream):
         clock, extent = Clock(container, stream, midway=near_s is not None), Extent(container, stream)
-        packets = _packets(container, stream, extent, report)
+        packets, tags = _packets(container, stream, extent, report), ColourTags.of(stream)
         begun = near_s is None
         if near_s is not None:
             packets = _from_key_packet(packets, near_s, clock)
@@ -323,7 +350,8 @@ def _decode(path: Path, report: DecodeReport, near_s: float | None = None) -> Ge
                     times = clock.read(picture)
                     extent.frames_s = max(extent.frames_s, times.end_s)
                     report.damaged += picture.is_corrupt
-                    yield _Decoded(picture, stream.sample_aspect_ratio, times)
+                    tags.complete(picture)
+                    yield _Decoded(picture, stream.sample_aspect_ratio, times, tags)
         report.stopped = report.stopped or extent.missing(clock.late_s)
 
 
@@ -384,7 +412,15 @@ def _pictures(source: Source, report: DecodeReport, first: int) -> Iterator[Fram
             picture = ArrayPicture(read_still(path))
         except InputError as error:
             report.add(str(error))
-        yield Frame(index, None, picture, corrupt=picture is None, file=file, damaged=report.damaged)
+        yield Frame(
+            index,
+            None,
+            picture,
+            corrupt=picture is None,
+            file=file,
+            damaged=report.damaged,
+            notes=tuple(report.notes),
+        )
     if report.damaged == len(pictures):
         what = "no picture" if source.kind == "images" else "nothing"
         raise DecodeError(

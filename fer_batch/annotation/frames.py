@@ -32,6 +32,8 @@ class Frame:
     """Presentation time in the stream's own ticks."""
     damaged: int = 0
     """Frames and packets of the source with damage, up to and with this one."""
+    notes: tuple[str, ...] = ()
+    """What is to be said of the source, up to and with this one."""
 
     @property
     def image(self) -> NDArray[np.uint8] | None:

@@ -43,6 +43,10 @@ FACES_A_FRAME = 4
 """A batch of the classifier is filled by so many frames' worth of faces; usually there are fewer."""
 
 
+Told = Callable[[str, int], None]
+"""Told what is done, and how many frames of it are."""
+
+
 @dataclass(frozen=True)
 class Outcome:
     """What came of one source."""
@@ -51,12 +55,10 @@ class Outcome:
     """What its tables add up to."""
     problems: list[str]
     """Why its results are not whole: nothing, if they are."""
+    notes: list[str]
+    """What a user should know of them all the same."""
     quarters: int
     """How often its pictures were turned clockwise before faces were searched, 0 to 3."""
-
-
-Told = Callable[[str, int], None]
-"""Told what is done, and how many frames of it are."""
 
 
 def run_stages(
@@ -92,7 +94,8 @@ def run_stages(
     if not parts.finished:
         _read(source, parts, settings, detector, classifier, quarters=quarters, threads=threads, told=told)
     totals = write_tables(parts, source, folder, settings)
-    problems = parts.report.problems
+    report = parts.report
+    problems = report.problems
     if settings.overlay:
         try:
             draw_overlay(
@@ -105,7 +108,19 @@ def run_stages(
             )
         except (EncodeError, InputError) as error:  # what was read of the source is safe
             problems.append(str(error))
-    return Outcome(totals, problems, quarters)
+    return Outcome(totals, problems, _notes(report, quarters, totals, settings), quarters)
+
+
+def _notes(report: DecodeReport, quarters: int, totals: Totals, settings: AnnotateSettings) -> list[str]:
+    """What a user should know of results that are whole."""
+    notes = list(report.notes)
+    if quarters:
+        notes.append(f"its faces are not upright: it was read turned by {90 * quarters} degrees clockwise")
+    if totals.missed_estimate:
+        larger = "min_face 48" if settings.detection.size == "auto" else "a larger detect_size"
+        missed = f"about {totals.missed_estimate:,} more faces show at the full size of its frames"
+        notes.append(f"{missed}: detection with {larger} would find them")
+    return notes
 
 
 def _read(

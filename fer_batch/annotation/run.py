@@ -55,7 +55,7 @@ from fer_batch.storage import (
     write_json,
 )
 
-RESULTS_VERSION = 9
+RESULTS_VERSION = 10
 """Raised when the same input would give other results, so that finished sources are done again."""
 
 _log = logging.getLogger(__name__)
@@ -359,7 +359,7 @@ class _Work:
             )
             summary = _summary(job, outcome)
             _may_go(job, job.folder)  # asked while there are parts to go on from
-            _write_manifest(folder, job, summary, time.monotonic() - started)
+            _write_manifest(folder, job, summary, outcome, time.monotonic() - started)
             discard_parts(folder / "parts")
         return summary
 
@@ -375,6 +375,7 @@ def _summary(job: _Job, outcome: Outcome) -> dict[str, Any]:
         "source": job.source.name,
         "status": PARTIAL if problems else OK,
         "reason": "; ".join(problems) or None,
+        "notes": "; ".join(outcome.notes) or None,
         "seconds": totals.last_time_s,
         "frames": totals.frames,
         "faces": totals.faces,
@@ -409,14 +410,18 @@ def _record_failure(job: _Job, reason: str, trace: str) -> dict[str, Any]:
         attempt = {"made_from": job.made_from, "summary": summary}
         write_json(manifest_of(job.folder), manifest | {LATER_ATTEMPT: attempt})
     else:
-        _write_manifest(job.folder, job, summary | ({"traceback": trace} if trace else {}), None)
+        _write_manifest(job.folder, job, summary | ({"traceback": trace} if trace else {}), None, None)
     return summary
 
 
-def _write_manifest(folder: Path, job: _Job, summary: dict[str, Any], seconds: float | None) -> None:
+def _write_manifest(
+    folder: Path, job: _Job, summary: dict[str, Any], outcome: Outcome | None, seconds: float | None
+) -> None:
     manifest = {
         "status": summary["status"],
         "reason": summary["reason"],
+        "notes": outcome.notes if outcome else [],
+        "rotation": 90 * outcome.quarters if outcome else None,
         "summary": summary,
         "purpose": job.settings.privacy.purpose or None,
         "head": job.head,

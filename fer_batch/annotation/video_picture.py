@@ -14,6 +14,13 @@ from av.video.plane import VideoPlane
 from av.video.reformatter import ColorRange, Interpolation, VideoReformatter
 from numpy.typing import NDArray
 
+from fer_batch.annotation.colour import (
+    CONVERTED_MATRICES,
+    UNSPECIFIED,
+    is_full_range,
+    needs_table,
+    sdr_table,
+)
 from fer_batch.errors import DecodeError
 from fer_batch.inference.picture import shrunk
 
@@ -23,10 +30,6 @@ _LEVELS = np.arange(256)
 _FULL_RANGE = np.clip((_LEVELS - 16) * (255 / 219), 0, 255).round().astype(np.uint8)
 """Brightness as video has it, 16 black to 235 white, as pictures have it (ITU-R BT.601 and BT.709)."""
 
-_UNSPECIFIED = 2
-_MATRICES = frozenset({0, 1, _UNSPECIFIED, 4, 5, 6, 7, 9})
-"""Ways to code colour (ITU-T H.273, matrix coefficients) that FFmpeg converts; it refuses all others."""
-
 _converters = threading.local()
 
 
@@ -34,18 +37,18 @@ class VideoPicture:
     """A decoded frame that needs no turning.
 
     Raises:
-        ValueError: its format has no plane of brightness; see `can_show`.
+        ValueError: it has no plane of a picture's brightness; see `can_show`.
     """
 
     def __init__(self, frame: av.VideoFrame) -> None:
         if not self.can_show(frame):
-            raise ValueError(f"{frame.format.name} has no plane of brightness")
+            raise ValueError(f"{frame.format.name} has no plane of a picture's brightness")
         self._frame = frame
 
     @staticmethod
     def can_show(frame: av.VideoFrame) -> bool:
-        """Whether the frame's format is one of those that can be looked at without converting them."""
-        return frame.format.name in _LUMA_FIRST
+        """Whether the frame can be looked at without converting it."""
+        return frame.format.name in _LUMA_FIRST and not needs_table(frame)
 
     @property
     def size(self) -> tuple[int, int]:
@@ -63,11 +66,8 @@ class VideoPicture:
     def gray(self, rows: slice, columns: slice) -> NDArray[np.uint8]:
         """See `Picture.gray`."""
         part = np.ascontiguousarray(_pixels(self._frame.planes[0])[rows, columns])
-        return part if self._is_full_range else cv2.LUT(part, _FULL_RANGE).astype(np.uint8, copy=False)
-
-    @property
-    def _is_full_range(self) -> bool:
-        return self._frame.color_range == ColorRange.JPEG or self._frame.format.name.startswith("yuvj")
+        full = is_full_range(self._frame)
+        return part if full else cv2.LUT(part, _FULL_RANGE).astype(np.uint8, copy=False)
 
     def _halves_to(self, height: int, width: int) -> bool:
         """Whether nothing but halving leads to an even size."""
@@ -87,26 +87,34 @@ class VideoPicture:
 
 def _pixels(plane: VideoPlane) -> NDArray[np.uint8]:
     """What a plane of bytes holds, without the padding of its lines; not a copy."""
-    lines = np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)
-    return lines[: plane.height, : plane.width]
+    return _lines(plane)[:, : plane.width]
+
+
+def _lines(plane: VideoPlane) -> NDArray[np.uint8]:
+    return np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)[: plane.height]
 
 
 def converted(frame: av.VideoFrame, size: tuple[int, int] | None = None) -> NDArray[np.uint8]:
     """A frame of any format as RGB: uint8 [H, W, 3], the caller's own.
 
     Where a size, height and width, is given, each pixel is an average over those that it covers. Colours
-    that are coded in a way that FFmpeg does not convert are taken for the usual; brightness is right.
+    that are coded in a way that FFmpeg does not convert are taken for the usual; brightness is right. HDR
+    becomes SDR.
 
     Raises:
         DecodeError: it cannot be converted.
     """
-    if frame.colorspace not in _MATRICES:
-        frame.colorspace = _UNSPECIFIED
+    if frame.colorspace not in CONVERTED_MATRICES:
+        frame.colorspace = UNSPECIFIED
     height, width = size or (frame.height, frame.width)
+    # Eight bits are too few for a table that spreads them.
+    pixels = "gbrp16le" if needs_table(frame) else "rgb24"
     try:
         shown = _converter(height, width).reformat(
-            frame, width, height, "rgb24", interpolation=Interpolation.AREA, threads=1
+            frame, width, height, pixels, interpolation=Interpolation.AREA, threads=1
         )
+        if needs_table(frame):
+            return _through(sdr_table(frame), shown)
         image = cast(NDArray[np.uint8], shown.to_ndarray())
     except (FFmpegError, ValueError) as error:
         # Some of FFmpeg's errors are the system's too, and would pass for a disk that cannot be written.
@@ -116,6 +124,14 @@ def converted(frame: av.VideoFrame, size: tuple[int, int] | None = None) -> NDAr
         return cv2.LUT(image, _FULL_RANGE).astype(np.uint8, copy=False)
     # A decoder may predict the next frame from this one: nobody may draw into it.
     return image.copy() if shown is frame else image
+
+
+def _through(table: NDArray[np.uint8], frame: av.VideoFrame) -> NDArray[np.uint8]:
+    """What a table, uint8 [65536], makes of a frame of the format gbrp16le: uint8 [H, W, 3], RGB."""
+    green, blue, red = (
+        cv2.LUT(_lines(plane).view(np.uint16)[:, : plane.width], table) for plane in frame.planes
+    )
+    return cast(NDArray[np.uint8], cv2.merge((red, green, blue)))
 
 
 def _converter(height: int, width: int) -> VideoReformatter:

@@ -228,6 +228,9 @@ def _text(result: AnnotateResult, *, dry_run: bool) -> str:
         lines.append(f"known expressions: {right} of {total} faces agree ({right / total:.1%})")
     for row in result.troubled:
         lines.append(f"  {row['status'].upper()} {row['source']}: {row['reason']}")
+    for row in result.rows:
+        if row["notes"]:
+            lines.append(f"  note {row['source']}: {row['notes']}")
     lines.append(f"written to {result.out}, over all of them {result.out / 'summary.csv'}")
     return "\n".join(lines)
 

@@ -21,7 +21,7 @@ from filelock import FileLock
 from networks_made import write_model
 from numpy.typing import NDArray
 from runtimes import ON_TORCH
-from videos import FACE, encode, landscape, moving_face, portrait
+from videos import FACE, encode, in_pq, landscape, moving_face, portrait
 
 from fer_batch.annotation import AnnotateResult, Models, Todo, annotate, overlay, pipeline
 from fer_batch.annotation import run as annotation_run
@@ -35,6 +35,7 @@ from fer_batch.settings import (
     AnnotateSettings,
     DetectionSettings,
     ExpectedShares,
+    Head,
     Prior,
     PrivacySettings,
     QualitySettings,
@@ -497,7 +498,8 @@ def test_what_cannot_be_read_is_recorded_and_stops_nothing(done: AnnotateResult)
     (failed,) = done.troubled
     assert (failed["source"], failed["status"]) == ("broken", "failed")
     assert "cannot be opened as a video" in failed["reason"]
-    assert read_json(done.out / "broken" / "manifest.json")["status"] == "failed"
+    manifest = read_json(done.out / "broken" / "manifest.json")
+    assert (manifest["status"], manifest["notes"]) == ("failed", [])
     summary = pyarrow.csv.read_csv(done.out / "summary.csv").to_pydict()
     assert summary["source"] == ["broken", "stills", "visit"]
     assert summary["status"] == ["failed", "ok", "ok"]
@@ -523,6 +525,61 @@ def test_the_first_frame_after_a_long_gap_is_searched(tmp_path: Path) -> None:
     assert faces["frame"] == list(range(12))
     searched = [frame for frame, score in zip(faces["frame"], faces["detection_score"], strict=True) if score]
     assert searched == [0, 5, 6, 10]
+
+
+PQ_NOTE = "HDR (PQ) converted to SDR, white at 203 cd/m2"
+
+
+@pytest.mark.parametrize("head", ["crowd", "fer2013"])
+def test_expressions_of_hdr_are_those_of_sdr(tmp_path: Path, head: Head) -> None:
+    images = moving_face(20)
+    (tmp_path / "in").mkdir()
+    encode(tmp_path / "in" / "sdr.mp4", images)
+    encode(
+        tmp_path / "in" / "hdr.mp4",
+        [in_pq(image) for image in images],
+        codec="libx265",
+        pix_fmt="yuv420p10le",
+        options={"x265-params": "log-level=none", "crf": "18"},
+        colours=(9, 16, 9),
+    )
+    done = annotate([tmp_path / "in"], tmp_path / "out", AnnotateSettings(head=head))
+    hdr, sdr = (
+        pq.read_table(tmp_path / "out" / name / "faces.parquet").to_pydict() for name in ("hdr", "sdr")
+    )
+    assert hdr["frame"] == sdr["frame"] == list(range(20))
+    assert np.mean([one == other for one, other in zip(hdr["emotion"], sdr["emotion"], strict=True)]) >= 0.95
+    assert np.abs(np.array(hdr["quality"]) - sdr["quality"]).mean() < 0.03
+    assert [row["notes"] for row in done.rows] == [PQ_NOTE, None]
+    assert [row["status"] for row in done.rows] == ["ok", "ok"]
+    manifests = [read_json(tmp_path / "out" / name / "manifest.json") for name in ("hdr", "sdr")]
+    assert [manifest["notes"] for manifest in manifests] == [[PQ_NOTE], []]
+    summary = pyarrow.csv.read_csv(done.out / "summary.csv").to_pydict()
+    assert [note or None for note in summary["notes"]] == [PQ_NOTE, None]
+
+
+def test_what_was_said_of_frames_before_a_stop_is_said_at_the_end(tmp_path: Path) -> None:
+    video = tmp_path / "cam.ts"
+    with video.open("wb") as joined:
+        for start, frames, colours in ((0, 10, (9, 16, 9)), (10 / 25, 1030, (1, 1, 1))):
+            times = [start + index / 25 for index in range(frames)]
+            images = [landscape(64, 48)] * frames
+            joined.write(encode(tmp_path / "part.ts", images, times=times, colours=colours).read_bytes())
+
+    def stop(_: str, frame: int, __: int | None) -> None:
+        if frame == 1030:
+            raise KeyboardInterrupt
+
+    seen: list[int] = []
+    out, whole = tmp_path / "out", tmp_path / "whole"
+    with pytest.raises(KeyboardInterrupt):
+        annotate([video], out, progress=stop)
+    annotate([video], out, progress=lambda *at: seen.append(at[1]))
+    assert seen[0] == 1025
+    annotate([video], whole)
+    resumed, undisturbed = (read_json(folder / "cam" / "manifest.json") for folder in (out, whole))
+    assert resumed["notes"] == [PQ_NOTE]
+    assert {**resumed, "timings": None} == {**undisturbed, "timings": None}
 
 
 def test_a_second_run_does_nothing(done: AnnotateResult, footage: Path) -> None:

@@ -7,16 +7,19 @@ import json
 import math
 from collections.abc import Sequence
 from dataclasses import asdict
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+import av
 import cv2
 import numpy as np
 import pytest
+from av.packet import Packet
 from damage import mutate
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from videos import encode, landscape, moving_face
+from videos import encode, in_pq, landscape, moving_face
 
 from fer_batch.annotation.clock import Clock
 from fer_batch.annotation.decode import DecodeReport, Position, read_frames
@@ -76,6 +79,7 @@ def test_frames_leave_memory_without_being_collected(tmp_path: Path) -> None:
 def test_every_frame_with_its_time(tmp_path: Path, suffix: str, codec: str) -> None:
     frames, report = read(encode(tmp_path / f"a.{suffix}", moving_face(20), codec=codec))
     assert not report.problems
+    assert not report.notes
     assert [frame.index for frame in frames] == list(range(20))
     assert all(frame.image is not None and frame.image.shape == (180, 320, 3) for frame in frames)
     # Matroska counts in milliseconds.
@@ -451,3 +455,137 @@ def test_damage_before_the_beginning_does_not_count(tmp_path: Path) -> None:
     frames, report = read(path, SamplingSettings(start_s=2))
     assert len(frames) == 10
     assert not report.problems
+
+
+HDR10 = (9, 16, 9)
+HEVC = {"codec": "libx265", "pix_fmt": "yuv420p10le", "options": {"x265-params": "log-level=none"}}
+PQ_NOTE = "HDR (PQ) converted to SDR, white at 203 cd/m2"
+
+
+def remuxed(video: Path, path: Path, colours: tuple[int, int, int] | None = None, added: bytes = b"") -> Path:
+    """The same packets in another file, which states colours; something is added to each packet."""
+    with av.open(str(video)) as given, av.open(str(path), "w") as container:
+        template = given.streams.video[0]
+        stream = container.add_stream_from_template(template, opaque=True)
+        if colours is not None:
+            context = stream.codec_context
+            context.color_primaries, context.color_trc, context.colorspace = colours
+        for packet in given.demux(template):
+            if packet.size:
+                copy = Packet(bytes(packet) + added)
+                copy.pts, copy.dts, copy.duration = packet.pts, packet.dts, packet.duration
+                copy.time_base, copy.stream, copy.is_keyframe = packet.time_base, stream, packet.is_keyframe
+                container.mux(copy)
+    return path
+
+
+def assert_looks_like(path: Path, images: Sequence[np.ndarray]) -> None:
+    frames, report = read(path)
+    assert not report.problems
+    assert report.notes == [PQ_NOTE]
+    assert len(frames) == len(images)
+    for frame, image in zip(frames, images, strict=True):
+        assert frame.image is not None
+        assert np.abs(frame.image.astype(int) - image).mean() < 6
+
+
+@pytest.mark.parametrize(
+    ("suffix", "codec", "pix_fmt"),
+    [
+        ("mp4", "libx265", "yuv420p10le"),
+        ("mkv", "libx265", "yuv422p12le"),
+        ("mp4", "libx264", "yuv420p"),
+        ("webm", "libvpx-vp9", "yuv420p"),
+        ("mp4", "libsvtav1", "yuv420p10le"),
+        ("mov", "prores_ks", "yuv422p10le"),
+    ],
+)
+def test_hdr_is_seen_as_sdr(tmp_path: Path, suffix: str, codec: str, pix_fmt: str) -> None:
+    images = moving_face(3)
+    options = HEVC["options"] if codec == "libx265" else {"preset": "10"} if codec == "libsvtav1" else {}
+    path = encode(
+        tmp_path / f"a.{suffix}",
+        [in_pq(image) for image in images],
+        codec=codec,
+        pix_fmt=pix_fmt,
+        options=options,
+        colours=HDR10,
+    )
+    assert_looks_like(path, images)
+
+
+@pytest.mark.parametrize("suffix", ["mp4", "mov", "mkv"])
+@pytest.mark.parametrize("codec", ["libx265", "libx264"])
+def test_what_the_container_alone_says_of_colours_counts(tmp_path: Path, suffix: str, codec: str) -> None:
+    images = moving_face(3)
+    how = HEVC if codec == "libx265" else {}
+    plain = encode(tmp_path / "plain.mp4", [in_pq(image) for image in images], **how)
+    assert not read(plain)[1].notes
+    assert_looks_like(remuxed(plain, tmp_path / f"tagged.{suffix}", HDR10), images)
+
+
+def test_what_the_container_says_of_sdr_changes_nothing(tmp_path: Path) -> None:
+    plain = encode(tmp_path / "plain.mp4", moving_face(3), **HEVC)
+    tagged = remuxed(plain, tmp_path / "tagged.mp4", (1, 1, 1))
+    assert [all_of(frame) for frame in read(tagged)[0]] == [all_of(frame) for frame in read(plain)[0]]
+
+
+def test_turned_hdr_with_long_pixels(tmp_path: Path) -> None:
+    (image,) = moving_face(1)
+    shown = cv2.resize(np.rot90(image), (240, 320), interpolation=cv2.INTER_AREA)
+    path = encode(
+        tmp_path / "a.mp4",
+        [in_pq(image)] * 2,
+        rotation=90,
+        pixel_aspect=Fraction(4, 3),
+        colours=HDR10,
+        **HEVC,
+    )
+    for frame in read(path)[0]:
+        assert frame.image is not None
+        assert np.abs(cv2.resize(frame.image, (240, 320)).astype(int) - shown).mean() < 6
+
+
+def test_what_is_said_of_a_source_outlives_a_stop(tmp_path: Path) -> None:
+    path = tmp_path / "joined.ts"
+    with path.open("wb") as joined:
+        for number, colours in enumerate((HDR10, (1, 1, 1), (1, 8, 14))):
+            times = [number + index / 25 for index in range(8)]
+            part = encode(tmp_path / f"{number}.ts", moving_face(8, 64, 48), times=times, colours=colours)
+            joined.write(part.read_bytes())
+    frames, report = read(path)
+    assert len(frames) == 24
+    assert report.notes[0] == PQ_NOTE
+    assert ["linear light" in note or "matrix coefficients 14" in note for note in report.notes[1:]] == [
+        True
+    ] * 2
+    assert [len(frame.notes) for frame in frames] == [1] * 16 + [3] * 8
+    assert_reads_on(path)
+    # What comes before the beginning was not asked for.
+    assert read(path, SamplingSettings(start_s=1, end_s=1.5))[1].notes == []
+
+
+def test_notes_do_not_grow_without_end() -> None:
+    report = DecodeReport()
+    for number in range(1000):
+        report.note(["the same", f"note {number}"])
+    assert report.notes[:2] == ["the same", "note 0"]
+    assert len(report.notes) == 20
+
+
+@pytest.mark.parametrize(("colours", "start"), [(None, "Dolby Vision"), (HDR10, "HDR (PQ)")])
+def test_dolby_vision_that_no_other_player_can_show_is_said(
+    tmp_path: Path, colours: tuple[int, int, int] | None, start: str
+) -> None:
+    plain = encode(tmp_path / "plain.mp4", moving_face(3), colours=colours, **HEVC)
+    # An RPU, Dolby Vision's metadata, is a unit of type 62 at the end of a picture.
+    unit = b"\x7c\x01\x19" + bytes(range(1, 40))
+    with_metadata = remuxed(plain, tmp_path / "dolby.mp4", added=len(unit).to_bytes(4, "big") + unit)
+    by_name = tmp_path / "named.mp4"
+    by_name.write_bytes(plain.read_bytes().replace(b"hev1", b"dvh1"))
+    for path in (with_metadata, by_name):
+        frames, report = read(path)
+        assert len(frames) == 3
+        assert not report.problems
+        (note,) = report.notes
+        assert note.startswith(start)

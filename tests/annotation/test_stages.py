@@ -64,7 +64,9 @@ def moving(step: int, *, searched: bool) -> DetectedFrame:
     picture = ArrayPicture(np.roll(ramp, 4 * step, axis=1))
     frame = Frame(step, step / 25, picture)
     faces = Detections(box[None], np.array([0.7], np.float32), landmarks[None]) if searched else None
-    return DetectedFrame(MarkedFrame(frame, step, cut=False, search=searched, closely=False, glance=None), faces)
+    return DetectedFrame(
+        MarkedFrame(frame, step, cut=False, search=searched, closely=False, glance=None), faces
+    )
 
 
 def test_a_face_between_searches_is_cut_out_as_at_the_last_search() -> None:

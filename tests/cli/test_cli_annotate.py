@@ -9,7 +9,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 from processes import run, stop_when
-from videos import encode, landscape, moving_face
+from videos import encode, in_pq, landscape, moving_face
 
 from fer_batch.storage import read_json
 
@@ -40,6 +40,15 @@ def contents(out: Path) -> dict[str, object]:
     tables = {f"{name}/{file}": (out / name / file).read_bytes() for name in "ab" for file in RESULTS}
     manifests = {name: read_json(out / name / "manifest.json") | {"timings": None} for name in "ab"}
     return tables | manifests | {"summary": (out / "summary.csv").read_bytes()}
+
+
+def test_what_to_know_of_sound_results_is_said(tmp_path: Path) -> None:
+    video = encode(tmp_path / "cam.mp4", [in_pq(landscape(64, 48))] * 3, colours=(9, 16, 9))
+    done = run("annotate", video, "--out", tmp_path / "out")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "\n  note cam: HDR (PQ) converted to SDR, white at 203 cd/m2\n" in done.stdout
+    told = run("annotate", video, "--out", tmp_path / "out", "--json")
+    assert json.loads(told.stdout)["sources"][0]["notes"] == "HDR (PQ) converted to SDR, white at 203 cd/m2"
 
 
 @pytest.mark.parametrize(
