@@ -249,7 +249,7 @@ QUALITY_PARTS: tuple[Column, ...] = (
     Column(
         "quality_pose",
         pa.float32(),
-        "1 seen from the front, 0 from the side; empty where there is no score; Parquet only",
+        "1 seen from the front, 0 from the side or from above; empty where there is no score; Parquet only",
     ),
     Column("quality_light", pa.float32(), "1 well lit, 0 black, white or without contrast; Parquet only"),
 )

@@ -40,8 +40,6 @@ _PITCH_BY_EYES, _PITCH_BY_NOSE, _PITCH_OFFSET = 295.0, 80.0, -1.0
 way of the nose from eyes to mouth, and degrees that are added."""
 _PITCH = (40.0, 20.0)
 """Degrees that a head looks down: where half of the resting faces are misread, and where that begins."""
-_ROLL = (75.0, 25.0)
-"""Degrees that the line of the eyes is off the horizontal."""
 _SCORE = (0.4, 0.8)
 _TINY = 1e-3
 
@@ -55,7 +53,7 @@ class FaceQuality:
     sharpness: NDArray[np.float32]
     """1 in focus and at rest."""
     pose: NDArray[np.float32]
-    """1 seen from the front, 0 from the side, above, below or upside down; NaN without landmarks."""
+    """1 seen from the front, 0 from the side, above or below, however it is tilted; NaN without landmarks."""
     light: NDArray[np.float32]
     """0 without contrast, or black or white all over."""
     detection: NDArray[np.float32]
@@ -172,6 +170,5 @@ def _pose(faces: Detections) -> Floats:
             _ramp(np.abs(level.nose.real), *_OFFSET),
             _ramp(level.depth, *_NOSE_HIGH),
             _ramp(_pitch(faces.boxes, level), *_PITCH),
-            _ramp(np.abs(np.angle(level.eyes, deg=True)), *_ROLL),
         ]
     )
