@@ -38,8 +38,9 @@ _NOSE_HIGH = (0.2, 0.42)
 _PITCH_BY_EYES, _PITCH_BY_NOSE, _PITCH_OFFSET = 295.0, 80.0, -1.0
 """Of `head_pitch`: degrees for each size of the box that the eyes are below its centre, degrees for the whole
 way of the nose from eyes to mouth, and degrees that are added."""
-_PITCH = (40.0, 20.0)
-"""Degrees that a head looks down: where half of the resting faces are misread, and where that begins."""
+_PITCH = (45.0, 15.0)
+"""Degrees that a head looks down: where nearly half of the faces are misread, four times as many as of level
+ones, and where misreadings begin to be more."""
 _SCORE = (0.4, 0.8)
 _TINY = 1e-3
 
