@@ -114,7 +114,8 @@ def report(
     rng = np.random.default_rng(SEED)
     made = [worsened(image, rng.permutation(kinds)[:count].tolist(), rng) for image in split.images]
     crops, scales = np.stack([crop for crop, _ in made]), np.array([[scale] for _, scale in made], np.float32)
-    measured = face_quality(replace(faces, boxes=faces.boxes * scales), crops, classifier.card.input_size)
+    small = replace(faces, boxes=faces.boxes * scales, landmarks=faces.landmarks * scales[..., None])
+    measured = face_quality(small, crops, classifier.card.input_size)
     quality = measured.overall
     right = classifier.probabilities(crops).argmax(1) == split.labels
     cells = [f"{right.mean():.1%}, {np.median(quality):.2f}"]

@@ -14,9 +14,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
+from scipy.spatial.transform import Rotation
 from scipy.stats import spearmanr
 
-from fer_batch.annotation.face_quality import FaceQuality, face_quality
+from fer_batch.annotation.face_quality import FaceQuality, face_quality, head_pitch
 from fer_batch.inference.crop import crop_faces
 from fer_batch.inference.detector import Detections, YuNet, resolve_detector
 from fer_batch.inference.picture import ArrayPicture
@@ -26,6 +27,12 @@ from tests.videos import portrait
 
 PARTS = ("size", "sharpness", "pose", "light", "detection")
 FRONTAL = np.array([[30, 40], [70, 40], [50, 62], [35, 80], [65, 80]], np.float32)
+BOX = np.array([5, -2, 95, 108], np.float32)
+"""Around `FRONTAL`, as the detector draws it."""
+HEAD = np.array([[-20, -14, -33], [20, -14, -33], [0, 8, -52], [-16, 28, -33], [16, 28, -33]], np.float32)
+"""The landmarks of a head in pixels, from its middle: to the right, down and backwards."""
+RADII = np.array([45, 55, 50], np.float32)
+"""Of the head, an ellipsoid."""
 
 
 @pytest.fixture(scope="module")
@@ -51,9 +58,21 @@ def faces_of(landmarks: NDArray[np.float32], height: float = 100.0, score: float
     return Detections(boxes, np.full(n, score, np.float32), landmarks)
 
 
-def pose(*landmarks: NDArray[np.float32]) -> list[float]:
+def pose(*landmarks: NDArray[np.float32], box: NDArray[np.float32] = BOX) -> list[float]:
     crops = np.zeros((len(landmarks), 48, 48), np.uint8)
-    return face_quality(faces_of(np.stack(landmarks)), crops, 48).pose.tolist()
+    faces = replace(faces_of(np.stack(landmarks)), boxes=np.stack([box] * len(landmarks)))
+    return face_quality(faces, crops, 48).pose.tolist()
+
+
+def head(pitch: float, yaw: float = 0, roll: float = 0) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Box and landmarks of `HEAD`, turned by degrees: down, to the right, clockwise."""
+    turn = Rotation.from_euler("ZXY", [roll, pitch, yaw], degrees=True).as_matrix()
+    reach = np.sqrt((turn**2) @ RADII**2)[:2]
+    return np.concatenate([-reach, reach]).astype(np.float32), (HEAD @ turn.T)[:, :2].astype(np.float32)
+
+
+def pitch_of(box: NDArray[np.float32], landmarks: NDArray[np.float32]) -> float:
+    return float(head_pitch(box[None], landmarks[None])[0])
 
 
 def turned(landmarks: NDArray[np.float32], degrees: float) -> NDArray[np.float32]:
@@ -197,21 +216,62 @@ def test_a_head_that_turns_aside_is_read_worse() -> None:
     assert values[-1] == 0
 
 
-def test_a_head_that_looks_up_or_down_is_read_worse() -> None:
+def test_a_nose_far_from_its_place_is_read_worse() -> None:
     nose = np.zeros((5, 2), np.float32)
     nose[2, 1] = 1
-    up = pose(*(FRONTAL - nose * shift for shift in (0, 8, 16)))
-    down = pose(*(FRONTAL + nose * shift for shift in (0, 8, 16)))
-    for values in (up, down):
+    for values in (
+        pose(*(FRONTAL + nose * s for s in (0, -8, -16))),
+        pose(*(FRONTAL + nose * s for s in (0, 14, 22))),
+    ):
         assert values[0] == 1
         assert 0 < values[1] < 1
-        assert values[2] == 0
+        assert values[2] < values[1]
+
+
+def test_a_head_that_looks_down_is_read_worse() -> None:
+    """The box around an ellipsoid follows a nod about twice as much as the detector's."""
+    angles = [-10, -5, 0, 5, 10, 15, 20]
+    assert (np.diff([pitch_of(*head(angle)) for angle in angles]) > 5).all()
+    qualities = [pose(landmarks, box=box)[0] for box, landmarks in map(head, angles)]
+    assert qualities == sorted(qualities, reverse=True)
+    assert qualities[:3] == [1, 1, 1]
+    assert 0 < qualities[4] < 1
+    assert qualities[-1] == 0
+
+
+def test_eyes_in_the_middle_of_the_box_are_those_of_a_head_that_looks_down() -> None:
+    """As the detector sees it: the landmarks stay, the box gains crown and loses chin."""
+    shifts = (0, 4, 7, 10)
+    qualities = [pose(FRONTAL, box=BOX - np.float32([0, shift, 0, shift]))[0] for shift in shifts]
+    assert qualities[0] == 1
+    assert qualities[1:] == sorted(qualities[1:], reverse=True)
+    assert 0 < qualities[-1] < 0.5
+
+
+@given(
+    pitch=st.floats(-30, 30),
+    yaw=st.floats(-30, 30),
+    roll=st.floats(-180, 180),
+    scale=st.floats(0.2, 5),
+    shift=st.floats(-500, 500),
+)
+def test_the_pitch_does_not_depend_on_roll_size_and_place(
+    pitch: float, yaw: float, roll: float, scale: float, shift: float
+) -> None:
+    upright, turned_head = head(pitch, yaw), head(pitch, yaw, roll)
+    moved = (part * np.float32(scale) + np.float32(shift) for part in turned_head)
+    assert pitch_of(*moved) == pytest.approx(pitch_of(*upright), abs=3)
+
+
+def test_the_pitch_is_unknown_without_landmarks() -> None:
+    landmarks = np.stack([FRONTAL, FRONTAL * np.nan])
+    assert np.isnan(head_pitch(np.stack([BOX, BOX]), landmarks)).tolist() == [False, True]
 
 
 @given(degrees=st.floats(-20, 20), scale=st.floats(0.2, 5), shift=st.floats(-500, 500))
 def test_a_tilted_head_is_as_good_wherever_it_is(degrees: float, scale: float, shift: float) -> None:
-    moved = turned(FRONTAL, degrees) * np.float32(scale) + np.float32(shift)
-    assert pose(moved) == pytest.approx([1], abs=0.01)
+    box, landmarks = (part * np.float32(scale) + np.float32(shift) for part in head(0, roll=degrees))
+    assert pose(landmarks, box=box) == pytest.approx([1], abs=0.01)
 
 
 @pytest.mark.parametrize("degrees", [90, 180, -90])
