@@ -270,7 +270,9 @@ def test_the_pitch_is_unknown_without_landmarks() -> None:
 
 
 @given(degrees=st.floats(-180, 180), scale=st.floats(0.2, 5), shift=st.floats(-500, 500))
-def test_a_head_that_is_cut_out_upright_is_as_good_however_it_is_tilted(degrees: float, scale: float, shift: float) -> None:
+def test_a_head_that_is_cut_out_upright_is_as_good_however_it_is_tilted(
+    degrees: float, scale: float, shift: float
+) -> None:
     box, landmarks = (part * np.float32(scale) + np.float32(shift) for part in head(0, roll=degrees))
     assert pose(landmarks, box=box) == pytest.approx([1], abs=0.01)
 
