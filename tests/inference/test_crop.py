@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import replace
 
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given
@@ -12,7 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 
-from fer_batch.inference.crop import crop_faces, crop_square, landmark_terms
+from fer_batch.inference.crop import crop_faces, crop_square, head_roll, landmark_terms
 from fer_batch.inference.picture import ArrayPicture, shrunk
 from fer_batch.model.crop_geometry import FER2013_CROP, CropGeometry, LandmarkGeometry, LandmarkTerms
 
@@ -178,3 +180,51 @@ def test_shrinking_keeps_the_mean_and_gives_the_size(
     assert found.shape == (rows, columns)
     if rows <= height and columns <= width:
         assert abs(float(found.mean()) - float(ramp.mean())) < 4
+
+
+@pytest.mark.parametrize("quarters", [1, 2, 3])
+def test_a_face_that_lies_or_hangs_is_cut_out_as_the_upright_one(quarters: int) -> None:
+    rng = np.random.default_rng(0)
+    image = cv2.GaussianBlur(rng.integers(0, 256, (300, 300, 3), np.uint8), (0, 0), 3).astype(np.uint8)
+    box, middle = np.array([100, 90, 179, 190], np.float32), np.array([139.5, 140], np.float32)
+    points = (FRONTAL * 100 + middle).astype(np.float32)
+    upright = crop_faces(ArrayPicture(image), box[None], points[None], FER2013_CROP, 48)[0]
+    turned_image = np.ascontiguousarray(np.rot90(image, -quarters))
+    # Clockwise by a quarter, (x, y) goes to (300 - y, x).
+    turn: dict[int, Callable[[NDArray[np.float32]], NDArray[np.float32]]] = {
+        1: lambda p: np.stack([300 - p[:, 1], p[:, 0]], 1),
+        2: lambda p: 300 - p,
+        3: lambda p: np.stack([p[:, 1], 300 - p[:, 0]], 1),
+    }
+    corners = turn[quarters](box.reshape(2, 2))
+    lying = np.concatenate([corners.min(0), corners.max(0)])
+    found = crop_faces(
+        ArrayPicture(turned_image), lying[None], turn[quarters](points)[None], FER2013_CROP, 48
+    )[0]
+    assert np.abs(found.astype(int) - upright).mean() < 3
+    assert abs(head_roll(turn[quarters](points))) == pytest.approx(min(quarters, 4 - quarters) * math.pi / 2)
+
+
+@given(degrees=st.floats(-45, 45), seed=st.integers(0, 5))
+def test_a_tilted_face_is_levelled(degrees: float, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    image = cv2.GaussianBlur(rng.integers(0, 256, (300, 300, 3), np.uint8), (0, 0), 6).astype(np.uint8)
+    image = np.clip((image.astype(int) - 128) * 5 + 128, 0, 255).astype(np.uint8)
+    middle, angle = np.array([149.5, 149.5]), math.radians(degrees)
+    turn = np.array([[math.cos(angle), math.sin(angle)], [-math.sin(angle), math.cos(angle)]])
+    points = FRONTAL * 100
+    matrix = cv2.getRotationMatrix2D(middle.tolist(), -degrees, 1)
+    tilted = cv2.warpAffine(image, matrix, (300, 300)).astype(np.uint8)
+    # The box around the ellipse of a face of 72 by 100 pixels.
+    half = np.hypot(36 * np.array([turn[0, 0], turn[0, 1]]), 50 * np.array([turn[0, 1], turn[0, 0]]))
+    box = np.concatenate([middle - half, middle + half]).astype(np.float32)
+    landmarks = (points @ turn + middle).astype(np.float32)
+    upright_half = np.array([36, 50])
+    upright_box = np.concatenate([middle - upright_half, middle + upright_half]).astype(np.float32)
+    wanted = crop_faces(
+        ArrayPicture(image), upright_box[None], (points + middle).astype(np.float32)[None], FER2013_CROP, 48
+    )[0]
+    found = crop_faces(ArrayPicture(tilted), box[None], landmarks[None], FER2013_CROP, 48)[0]
+    if abs(degrees) > 16:  # below, the face is left as it is
+        assert np.corrcoef(found.ravel(), wanted.ravel())[0, 1] > 0.95
+    assert math.degrees(head_roll(landmarks)) == pytest.approx(degrees, abs=1e-2)

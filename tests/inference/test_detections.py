@@ -95,3 +95,20 @@ def test_some_of_them_by_mask_and_by_position() -> None:
     assert masked.boxes[:, 2].tolist() == [1, 3]
     assert placed.boxes[:, 2].tolist() == [3, 1]
     assert np.array_equal(placed.landmarks, three.landmarks[[2, 0]])
+
+
+@given(some_faces, st.integers(0, 3))
+def test_faces_of_a_turned_picture_are_turned_back(found: Detections, quarters: int) -> None:
+    height, width = 9, 14  # of the picture before it was turned clockwise
+    back = found.turned_back(quarters, (height, width))
+    for before, after in zip(found.landmarks.reshape(-1, 2), back.landmarks.reshape(-1, 2), strict=True):
+        x, y = after.tolist()
+        for side in [height, width, height][:quarters]:
+            x, y = side - y, x  # each quarter leads the left edge to the top
+        np.testing.assert_allclose((x, y), before, atol=1e-4)
+    assert (back.boxes[:, 2:] >= back.boxes[:, :2]).all()
+    np.testing.assert_allclose(
+        np.sort(back.boxes[:, 2:] - back.boxes[:, :2], 1),
+        np.sort(found.boxes[:, 2:] - found.boxes[:, :2], 1),
+        atol=1e-4,
+    )
