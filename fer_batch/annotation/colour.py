@@ -115,7 +115,9 @@ def _table(transfer: int, black: int, white: int) -> NDArray[np.uint8]:
     if _TRANSFERS[transfer].highlights:
         above = np.maximum(shown - _ROLL_OFF, 0) / (1 - _ROLL_OFF)
         shown = np.minimum(shown, _ROLL_OFF) + (1 - _ROLL_OFF) * -np.expm1(-above)
-    table = (255 * np.minimum(shown, 1)).round().astype(np.uint8)
+    # Up, but for levels that were kept exactly: a step of PQ in 8 bits is nearly two of a picture's, and who
+    # wrote it may have cut off what was between.
+    table = np.ceil(255 * np.minimum(shown, 1) - 1 / 32).astype(np.uint8)
     table.setflags(write=False)
     return table
 
@@ -157,11 +159,13 @@ def colour_notes(frame: av.VideoFrame) -> tuple[str, ...]:
 def _notes(transfer: int, matrix: int) -> tuple[str, ...]:
     notes = []
     if transfer in _TRANSFERS:
-        notes.append(f"{_TRANSFERS[transfer].name} converted to SDR, white at {_REFERENCE_WHITE} cd/m2")
+        known = _TRANSFERS[transfer]
+        white = f", white at {_REFERENCE_WHITE} cd/m2" if known.highlights else ""
+        notes.append(f"{known.name} converted to SDR{white}")
     elif transfer not in _GAMMA_LIKE:
         notes.append(f"transfer function {transfer} (ITU-T H.273) is unknown: read as SDR")
     if matrix not in CONVERTED_MATRICES:
-        notes.append(f"matrix coefficients {matrix} (ITU-T H.273) cannot be converted: colours are wrong")
+        notes.append(f"matrix coefficients {matrix} (ITU-T H.273) cannot be converted: colours may be wrong")
     return tuple(notes)
 
 
