@@ -350,7 +350,7 @@ def test_it_goes_on_between_searches(tmp_path: Path) -> None:
     faces = pq.read_table(tmp_path / "out" / "long" / "faces.parquet").to_pydict()
     last, first = (faces["frame"].index(frame) for frame in (1023, 1024))
     assert faces["quality"][last] < 0.9  # else this would not tell
-    assert faces["quality"][first] <= faces["quality"][last]
+    assert faces["quality"][first] <= faces["quality"][last] + 1e-5
     assert faces["detection_score"][first] is None
 
 
