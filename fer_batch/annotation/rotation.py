@@ -19,18 +19,15 @@ from fer_batch.inference.detector import Detector
 from fer_batch.inference.picture import ArrayPicture, Picture, turned
 from fer_batch.settings import AnnotateSettings
 
-_LOOKS = 20
-"""Pictures that are searched at most; with a face in each, the first two tell."""
-_LARGE_LOOKS = 4
-"""The same where only their full size may show any face."""
+_LOOKS: tuple[tuple[int, float], ...] = ((20, 320), (10, 640), (4, math.inf))
+"""How many pictures are searched at most, and at which longest side in pixels: larger where smaller ones show
+no face. With a face in each, the first or the first two tell."""
 _LEAD = 2
 """Votes by which one way has to lead for no further picture to be searched."""
 _SURE_SCORE = 0.7
 """Score of a face from which its picture has a vote."""
-_SURER = 0.03
-"""By how much the surest way must be surer than any other."""
-_LONGEST = 640
-"""Pixels of the longest side of what is searched: the way up shows in the larger faces."""
+_SURER, _CLEARLY = 0.03, 0.05
+"""By how much the surest way must be surer than any other, and be so for one upright picture to be enough."""
 
 
 def find_quarters(source: Source, settings: AnnotateSettings, detector: Detector | None) -> int:
@@ -48,9 +45,9 @@ def find_quarters(source: Source, settings: AnnotateSettings, detector: Detector
         return settings.rotate // 90
     if detector is None:
         return 0
-    votes = _count(_masked(source, settings), detector, _LOOKS, _LONGEST)
-    if not votes:
-        votes = _count(_masked(source, settings), detector, _LARGE_LOOKS, None)
+    votes = Counter[int]()
+    for looks, longest in _LOOKS:
+        votes = votes or _count(_masked(source, settings), detector, looks, longest)
     (first, most), *_ = votes.most_common(1) or [(0, 0)]
     return first if 2 * most > votes.total() else 0
 
@@ -58,35 +55,39 @@ def find_quarters(source: Source, settings: AnnotateSettings, detector: Detector
 def _masked(source: Source, settings: AnnotateSettings) -> Generator[Picture, None, None]:
     with closing(peek(source, settings.sampling)) as pictures:
         for picture in pictures:
+            if not settings.privacy.masks:
+                yield picture
+                continue
             image = picture.rgb()
             blacken(image, settings.privacy.masks)
             yield ArrayPicture(image)
 
 
 def _count(
-    pictures: Generator[Picture, None, None], detector: Detector, looks: int, longest: int | None
+    pictures: Generator[Picture, None, None], detector: Detector, looks: int, longest: float
 ) -> Counter[int]:
     """The votes of so many pictures, or of fewer where they agree."""
     votes = Counter[int]()
     with closing(pictures):
         for picture in islice(pictures, looks):
-            vote = _vote(picture, detector, longest)
-            if vote is not None:
-                votes[vote] += 1
+            way, ahead = _vote(picture, detector, longest)
+            if ahead >= _SURER:
+                votes[way] += _LEAD if way == 0 and ahead >= _CLEARLY else 1
             leaders = [count for _, count in votes.most_common(2)] + [0, 0]
             if leaders[0] - leaders[1] >= _LEAD:
                 break
     return votes
 
 
-def _vote(picture: Picture, detector: Detector, longest: int | None) -> int | None:
-    """The way in which a picture's faces are surest; None where there is no face, or no way stands out."""
+def _vote(picture: Picture, detector: Detector, longest: float) -> tuple[int, float]:
+    """The way in which a picture's faces are surest, and by how much; 0 where none is sure."""
     height, width = picture.size
-    scale = min(1.0, (longest or math.inf) / max(height, width))
-    seen = ArrayPicture(picture.rgb((max(round(height * scale), 1), max(round(width * scale), 1))))
+    scale = min(1.0, longest / max(height, width))
+    # Even, as the detector has it: what is no larger is not looked at larger either.
+    rows, columns = (max(2 * round(side * scale / 2), 1) for side in (height, width))
+    seen = ArrayPicture(picture.rgb() if scale == 1 else picture.rgb((rows, columns)))
     found = detector.detect_batch([turned(seen, quarters) for quarters in range(4)])
     sums = [float(faces.scores.sum()) for faces in found]
     second, best = sorted(range(4), key=sums.__getitem__)[2:]
-    if not len(found[best]) or found[best].scores[0] < _SURE_SCORE or sums[best] - sums[second] < _SURER:
-        return None
-    return best
+    surely = len(found[best]) and found[best].scores[0] >= _SURE_SCORE
+    return best, sums[best] - sums[second] if surely else 0.0

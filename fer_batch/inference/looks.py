@@ -27,8 +27,9 @@ REACH = 3.0
 """How far around a doubtful face in a look of tiles is seen again, from its middle and in its heights."""
 SEEN_AGAIN_AT = 32.0
 """Height, in pixels, at which it is seen again: enlarged or out of focus, what is no face looks like none."""
-_TILE_PIXELS = 800_000
-"""Pixels of the largest tile: less than of a whole look, since a large picture lies in memory beside it."""
+_TILE_PIXELS, _HUGE_PIXELS = 800_000, 16_000_000
+"""Pixels of the largest tile of a look that has more than so many: less than of a whole look, since a huge
+picture lies in memory beside it. Smaller tiles cost more, for they overlap."""
 _STEP = 3
 """How much smaller each look is than the one before: a ninth of its cost."""
 FACE_ASPECT = 0.72
@@ -93,7 +94,7 @@ def is_tiled(height: int, width: int) -> bool:
 
 def tiles(height: int, width: int) -> list[Tile]:
     """The parts that cover a look, overlapping, each small enough to be taken in one piece."""
-    side = math.isqrt(_TILE_PIXELS)
+    side = math.isqrt(_TILE_PIXELS if height * width > _HUGE_PIXELS else WHOLE_PIXELS)
     return [
         Tile(top, bottom, left, right)
         for top, bottom in _spans(height, side)
