@@ -29,6 +29,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -40,14 +41,24 @@ import cv2
 import fer_batch
 from fer_batch.annotation import Todo
 from fer_batch.annotation.decode import DecodeReport, Position, read_frames
+from fer_batch.annotation.frames import DetectedFrame
 from fer_batch.annotation.parts import Parts, Resume
 from fer_batch.annotation.pipeline import FACES_A_FRAME
 from fer_batch.annotation.sources import Source, find_sources
-from fer_batch.annotation.stages import Classifying, Cropping, Detecting, follow, in_batches, mark, one_by_one
+from fer_batch.annotation.stages import (
+    Classifying,
+    Cropping,
+    Detecting,
+    follow,
+    in_batches,
+    look_closely,
+    mark,
+    one_by_one,
+)
 from fer_batch.annotation.track import Tracker
 from fer_batch.annotation.write import write_tables
 from fer_batch.inference.classifier import Classifier
-from fer_batch.inference.detector import YuNet, resolve_detector
+from fer_batch.inference.detector import Detector, YuNet, resolve_detector
 from fer_batch.model.onnx_file import default_model
 from fer_batch.settings import AnnotateSettings, DetectionSettings
 
@@ -143,6 +154,12 @@ class Clock:
         return result
 
 
+def searched_closely(frames: Iterable[DetectedFrame], detector: Detector) -> list[DetectedFrame]:
+    """The frames, when all that is to be searched at its full size has been."""
+    with ThreadPoolExecutor(1) as pool:
+        return list(look_closely(frames, detector, 0, pool))
+
+
 def stages_alone(source: Source, settings: AnnotateSettings) -> dict[str, float]:
     """The processor seconds of each stage, over the whole source."""
     cv2.setNumThreads(1)
@@ -159,7 +176,8 @@ def stages_alone(source: Source, settings: AnnotateSettings) -> dict[str, float]
             last = marked[-1]
             before = Resume(Position.of(last.frame), last.number + 1, last.glance, None)
             detected = clock.run("detect", map, find, [[item] for item in marked])
-            tracked = clock.run("track", follow, one_by_one(detected), tracker)
+            closely = clock.run("closely", searched_closely, one_by_one(detected), detector)
+            tracked = clock.run("track", follow, closely, tracker)
             cropped = clock.run("crop", Cropping(classifier, whole=False), tracked)
             together = in_batches(cropped, classifier.batch_size // FACES_A_FRAME)
             done = clock.run("classify", map, read, together)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any
 
@@ -65,8 +66,9 @@ class DetectedFrame:
     marked: MarkedFrame
     faces: Detections | None
     """None where none were searched."""
-    missed: int | None = None
-    """How many further faces only its full size shows; None where that was not looked at."""
+    missed: Future[int] | None = None
+    """How many further faces only its full size shows: nobody waits for that on the way to the tables. None
+    where it is not looked at."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,8 +83,8 @@ class TrackedFrame:
     """What to cut out and judge: `faces`, or, where none were searched, the same faces as they were last
     found, moved along with their tracks. They are a guess, which is why `faces` has no landmarks there, and
     no scores."""
-    missed: int | None
-    """How many further faces only its full size shows; None where that was not looked at."""
+    missed: Future[int] | None
+    """As in `DetectedFrame`."""
     resume: dict[str, Any] | None
     """At the end of a part: all that the stages up to here need to go on behind this frame."""
 

@@ -144,7 +144,7 @@ def _frame_table(frames: list[AnnotatedFrame]) -> pa.Table:
         "time_s": [frame.time_s for frame in read],
         "faces": [len(annotated.tracked.faces) for annotated in frames],
         "status": ["corrupt" if frame.corrupt else "ok" for frame in read],
-        "missed": [annotated.tracked.missed for annotated in frames],
+        "missed": [missed and missed.result() for missed in (one.tracked.missed for one in frames)],
     }
     return pa.table(columns, _FRAMES)
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Generator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
+from itertools import chain, islice
 from pathlib import Path
 from typing import TypeVar
 
@@ -22,6 +23,7 @@ from fer_batch.annotation.stages import (
     Detecting,
     follow,
     in_batches,
+    look_closely,
     mark,
     one_by_one,
 )
@@ -90,9 +92,10 @@ def run_stages(
     """
     cv2.setNumThreads(1)  # the pool keeps the cores busy; OpenCV's own threads would only contend
     parts = Parts(folder / "parts")
-    quarters = find_quarters(source, settings, detector)
-    if not parts.finished:
-        _read(source, parts, settings, detector, classifier, quarters=quarters, threads=threads, told=told)
+    if parts.finished:
+        quarters = find_quarters(source, settings, detector)
+    else:
+        quarters = _read(source, parts, settings, detector, classifier, threads=threads, told=told)
     totals = write_tables(parts, source, folder, settings)
     report = parts.report
     problems = report.problems
@@ -130,11 +133,14 @@ def _read(
     detector: Detector | None,
     classifier: Classifies,
     *,
-    quarters: int,
     threads: int,
     told: Told,
-) -> None:
-    """Decode, detect, follow, crop and classify: bounded queues, so memory is flat at any length."""
+) -> int:
+    """Decode, detect, follow, crop and classify: bounded queues, so memory is flat at any length.
+
+    Returns:
+        How often the pictures were turned clockwise before faces were searched.
+    """
     report, before = DecodeReport(), parts.resume
     number = before.number if before else 0
     tracker = Tracker(settings.tracking, before.tracker if before else None)
@@ -147,11 +153,15 @@ def _read(
 
         frames = read_frames(source, settings.sampling, report, before.position if before else None)
         marked = enter(ahead(mark(frames, settings, before), DECODED_AHEAD))
-        batches = in_batches(marked, searched)
+        turning = pool.submit(find_quarters, source, settings, detector)
+        first = list(islice(marked, 1))  # decoding begins meanwhile
+        quarters = turning.result()
+        batches = in_batches(chain(first, marked), searched)
         # Frames are large: where batches are, fewer of them are under way.
         depth = max(-(-2 * (threads + 1) // searched), min(threads + 1, _BATCHES_AHEAD))
         detected = enter(ordered_map(pool, Detecting(detector, quarters), batches, depth))
-        tracked = follow(one_by_one(detected), tracker if source.kind == "video" else None)
+        counted = look_closely(one_by_one(detected), detector, quarters, pool)
+        tracked = follow(counted, tracker if source.kind == "video" else None)
         to_crop = in_batches(tracked, _CROPPED_TOGETHER)
         crop = Cropping(classifier, detector is None, quarters)
         cropped = enter(ordered_map(pool, crop, to_crop, threads))
@@ -162,3 +172,4 @@ def _read(
             number += 1
             told("", number)
     parts.finish(report)
+    return quarters

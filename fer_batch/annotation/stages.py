@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterable, Iterator, Sequence
+from concurrent.futures import Executor
 from contextlib import closing
 from dataclasses import asdict, dataclass, replace
 from itertools import chain, islice
@@ -162,20 +163,34 @@ class Detecting:
             faces = self.detector.detect_batch(upright)
             for (index, picture), one in zip(to_search, faces, strict=True):
                 found[index] = one.turned_back(self.quarters, picture.size)
-        return [
-            DetectedFrame(marked, faces, self._missed(marked, faces))
-            for marked, faces in zip(batch, found, strict=True)
-        ]
+        return [DetectedFrame(marked, faces) for marked, faces in zip(batch, found, strict=True)]
 
-    def _missed(self, marked: MarkedFrame, faces: Detections | None) -> int | None:
-        """How many faces only the full size of a frame shows; None where that was not looked at."""
-        picture = marked.frame.picture
-        if not marked.closely or self.detector is None or picture is None or faces is None:
-            return None
-        closely = self.detector.detect_closely(turned(picture, self.quarters))
-        if closely is None:
-            return 0
-        return int(np.count_nonzero(~confirmed(closely.turned_back(self.quarters, picture.size), faces)))
+
+def look_closely(
+    frames: Iterable[DetectedFrame], detector: Detector | None, quarters: int, pool: Executor
+) -> Iterator[DetectedFrame]:
+    """Have the full size of some frames searched in the background: it takes as long as dozens of frames.
+
+    Args:
+        frames: in order.
+        detector: None takes every picture for one face, and misses none.
+        quarters: as of `Detecting`.
+        pool: does it, as soon as it can.
+    """
+    for detected in frames:
+        picture, faces = detected.marked.frame.picture, detected.faces
+        if not detected.marked.closely or detector is None or picture is None or faces is None:
+            yield detected
+        else:
+            missed = pool.submit(_count_missed, picture, faces, detector, quarters)
+            yield replace(detected, missed=missed)
+
+
+def _count_missed(picture: Picture, faces: Detections, detector: Detector, quarters: int) -> int:
+    closely = detector.detect_closely(turned(picture, quarters))
+    if closely is None:
+        return 0
+    return int(np.count_nonzero(~confirmed(closely.turned_back(quarters, picture.size), faces)))
 
 
 def follow(frames: Iterable[DetectedFrame], tracker: Tracker | None) -> Iterator[TrackedFrame]:

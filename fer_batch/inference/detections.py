@@ -39,13 +39,13 @@ class Detections:
 
     def moved(self, x: float, y: float) -> Detections:
         """The same faces in a picture that begins so many pixels further left and up."""
-        by = np.array([x, y], np.float32)
-        return Detections(self.boxes + np.tile(by, 2), self.scores, self.landmarks + by)
+        by = np.array([x, y, x, y], np.float32)
+        return Detections(self.boxes + by, self.scores, self.landmarks + by[:2])
 
     def scaled(self, x: float, y: float) -> Detections:
         """The same faces in a picture so many times as wide and as high."""
-        by = np.array([x, y], np.float32)
-        return Detections(self.boxes * np.tile(by, 2), self.scores, self.landmarks * by)
+        by = np.array([x, y, x, y], np.float32)
+        return Detections(self.boxes * by, self.scores, self.landmarks * by[:2])
 
     def turned_back(self, quarters: int, size: tuple[int, int]) -> Detections:
         """The same faces in the picture as it was before it was turned.
@@ -54,12 +54,14 @@ class Detections:
             quarters: by which it was turned clockwise, 0 to 3.
             size: height and width before that, in pixels.
         """
+        if not quarters:
+            return self
         height, width = size
 
         def back(points: NDArray[np.float32]) -> NDArray[np.float32]:
             x, y = points[..., 0], points[..., 1]
-            ways = ((x, y), (y, height - x), (width - x, height - y), (width - y, x))
-            return np.stack(ways[quarters], -1).astype(np.float32)
+            ways = ((y, height - x), (width - x, height - y), (width - y, x))
+            return np.stack(ways[quarters - 1], -1).astype(np.float32)
 
         corners = back(self.boxes.reshape(-1, 2, 2))
         boxes = np.concatenate([corners.min(1), corners.max(1)], 1)
