@@ -417,6 +417,8 @@ def build(kind: type[S], values: Mapping[str, Any], *, origin: str = "settings")
             problems.setdefault(what, []).extend(wanted)
         texts = [f"{what}, {' or '.join(ways)}" if ways else what for what, ways in problems.items()]
         raise UsageError(f"{origin}: " + "; ".join(texts)) from None
+    except UsageError as error:  # of values that do not go together
+        raise UsageError(f"{origin}: {error}") from None
 
 
 def _explain(item: Any) -> tuple[str, list[str]]:

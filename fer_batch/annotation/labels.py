@@ -19,6 +19,7 @@ from fer_batch.annotation.clock import SAME_TIME_S
 from fer_batch.annotation.sources import Source
 from fer_batch.emotions import LABELS, Emotion
 from fer_batch.errors import DatasetFormatError, InputError
+from fer_batch.spreadsheet import restored
 from fer_batch.storage import readable
 
 _log = logging.getLogger(__name__)
@@ -88,8 +89,10 @@ def read_labels(path: Path, sources: Sequence[Source]) -> Labels:
             emotion = Emotion.from_label(label)
             known = _only(name, meant.get(name, [name]))
             if times:
-                start_s, end_s = map(float, times)
-                if not -math.inf < start_s < end_s < math.inf:
+                start_s, end_s = (
+                    _seconds(column, text) for column, text in zip(_SPANS[1:3], times, strict=True)
+                )
+                if start_s >= end_s:
                     raise ValueError(f"start_s is {start_s:g} and end_s {end_s:g}: the first must be less")
                 labels.spans.setdefault(known, []).append(Span(start_s, end_s, emotion, line))
             elif labels.files.setdefault(known, emotion) != emotion:
@@ -117,7 +120,7 @@ def _read(path: Path) -> tuple[tuple[str, ...], list[tuple[int, list[str]]]]:
                 )
             rows = []
             for row in reader:
-                values = [(row[column] or "").strip() for column in columns]
+                values = [restored((row[column] or "").strip()) for column in columns]
                 if "" in values:
                     empty = columns[values.index("")]
                     raise DatasetFormatError(f"{path}, line {reader.line_num}: {empty} is empty")
@@ -125,6 +128,21 @@ def _read(path: Path) -> tuple[tuple[str, ...], list[tuple[int, list[str]]]]:
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise InputError(f"labels file {path} cannot be read: {error}") from error
     return columns, rows
+
+
+def _seconds(column: str, text: str) -> float:
+    """A time.
+
+    Raises:
+        ValueError: it is none; the column is named.
+    """
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = math.nan
+    if not math.isfinite(seconds):
+        raise ValueError(f"{column} is {text!r}: it takes a number of seconds")
+    return seconds
 
 
 class _Named(NamedTuple):

@@ -32,8 +32,9 @@ _NOBODYS = frozenset({LOCK, MADE_FROM, ".DS_Store", "Thumbs.db", "desktop.ini"})
 UNFINISHED = frozenset({".begun", ".partial"})
 """How folders end in which work is under way."""
 CONFUSION = "confusion_matrix"
-"""The name, less its suffix, of the picture over all sources."""
+"""The name, less its suffix, of the picture over all sources and of its table."""
 CONFUSION_PICTURE = f"{CONFUSION}.png"
+CONFUSION_FILES = (f"{CONFUSION}.csv", CONFUSION_PICTURE)
 SUMMARY = "summary.csv"
 _HEADER = 4096
 """Bytes of a table in which its columns stand."""
@@ -71,7 +72,7 @@ def require_own_tables(out: Path) -> None:
     with writing(out):
         if _is_summary(out / SUMMARY):
             return
-        for name in (SUMMARY, f"{CONFUSION}.csv", CONFUSION_PICTURE):
+        for name in (SUMMARY, *CONFUSION_FILES):
             if (out / name).exists():
                 raise UsageError(f"{out / name} is in the way and was not written by annotate: move it away")
 

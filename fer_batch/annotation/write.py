@@ -19,6 +19,7 @@ from fer_batch.annotation.smooth import smoothed
 from fer_batch.annotation.sources import Source
 from fer_batch.emotions import LABELS
 from fer_batch.settings import AnnotateSettings, QualitySettings
+from fer_batch.spreadsheet import neutral_table
 from fer_batch.storage import (
     FACE_COLUMNS,
     FRAME_COLUMNS,
@@ -159,7 +160,7 @@ class _TableWriter:
         if self._waiting:
             table = pa.concat_tables(self._waiting).combine_chunks()
             self._parquet.write_table(table)
-            self._csv.write_table(table.select(self._csv_names))
+            self._csv.write_table(neutral_table(table.select(self._csv_names)))
             self._waiting = []
 
     def __enter__(self) -> _TableWriter:

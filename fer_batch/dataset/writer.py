@@ -21,6 +21,7 @@ from fer_batch.dataset.images import encode
 from fer_batch.dataset.samples import Item, Sample
 from fer_batch.emotions import LABELS
 from fer_batch.settings import PrepareSettings
+from fer_batch.spreadsheet import neutral
 from fer_batch.storage import DATASET_COLUMNS, FILE_COLUMN, VOTE_COLUMNS, Column, schema, sync
 
 UNLABELLED = "unlabelled"
@@ -186,7 +187,9 @@ class Tables:
     def _reject(self, outcome: Rejected) -> None:
         self.rejected += 1
         item = outcome.item
-        self._rejections.writerow([item.file, item.line, outcome.reason, _shown(item.content)])
+        texts = (item.file, outcome.reason, _shown(item.content))
+        file, reason, content = map(neutral, texts)
+        self._rejections.writerow([file, item.line, reason, content])
 
     def _begin(self, split: str) -> None:
         self.counts[split] = dict.fromkeys(LABELS, 0)

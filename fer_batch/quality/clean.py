@@ -40,6 +40,7 @@ from fer_batch.quality.pictures import (
     TablePictures,
     open_pictures,
 )
+from fer_batch.spreadsheet import neutral, restored
 from fer_batch.storage import atomic_folder, read_json, readable, real_path, sync, versions, write_json
 
 FOLDERS_MANIFEST = "filter.json"
@@ -107,7 +108,7 @@ def dropped_before(folder: Path) -> frozenset[str]:
         return frozenset()
     try:
         with path.open(encoding="utf-8", newline="") as stream:
-            return frozenset(row["id"] for row in csv.DictReader(stream))
+            return frozenset(restored(row["id"]) for row in csv.DictReader(stream))
     except (OSError, UnicodeDecodeError, csv.Error, KeyError) as error:
         raise InputError(f"{path} cannot be read as what filter dropped: {error}") from error
 
@@ -359,7 +360,9 @@ def _write_dropped(path: Path, dropped: Iterable[Dropped], earlier: Path | None)
                 shutil.copyfileobj(before, stream)
         else:
             rows.writerow(DROPPED_COLUMNS)
-        rows.writerows([d.id, d.split, d.label, "; ".join(d.checks), d.reason] for d in dropped)
+        rows.writerows(
+            [neutral(d.id), d.split, d.label, "; ".join(d.checks), neutral(d.reason)] for d in dropped
+        )
     sync(path)
 
 

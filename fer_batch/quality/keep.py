@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from fer_batch.errors import InputError, UsageError
 from fer_batch.quality.pictures import Records
+from fer_batch.spreadsheet import restored
 
 
 def read_kept(
@@ -63,9 +64,11 @@ def _named(lines: Sequence[str]) -> Iterator[tuple[int, tuple[str, ...]]]:
         column = header.index("id")
         for row in rows:
             if any(map(str.strip, row)):
-                yield rows.line_num, (row[column].strip() if column < len(row) else "",)
+                cell = row[column].strip() if column < len(row) else ""
+                yield rows.line_num, (cell, restored(cell))
         return
     for number, line in enumerate(map(str.strip, lines), 1):
         if line:
             quoted = next(csv.reader([line]))
-            yield number, (line, quoted[0]) if len(quoted) == 1 else (line,)
+            readings = (line, quoted[0]) if len(quoted) == 1 else (line,)
+            yield number, (*readings, *map(restored, readings))

@@ -27,6 +27,7 @@ from fer_batch.inference.classifier import Classifier
 from fer_batch.model.onnx_file import ModelCard, load_card, resolve
 from fer_batch.progress import Progress, silent
 from fer_batch.settings import AnnotateSettings, EvaluateSettings, Head, HeadChoice, Prior, validated
+from fer_batch.spreadsheet import neutral
 from fer_batch.storage import (
     PREDICTION_COLUMNS,
     atomic_file,
@@ -255,7 +256,7 @@ def _write_unreadable(path: Path, unreadable: Sequence[Unreadable]) -> None:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(("file", "reason"))
-    writer.writerows((picture.path, picture.reason) for picture in unreadable)
+    writer.writerows((neutral(picture.path), neutral(picture.reason)) for picture in unreadable)
     write_text(path, text.getvalue())
 
 

@@ -42,6 +42,14 @@ def test_what_an_earlier_step_dropped_is_passed_over_and_told(tmp_path: Path) ->
         read_kept(path, RECORDS, {"00007"})
 
 
+def test_an_id_may_be_written_as_a_cell_that_no_spreadsheet_runs(tmp_path: Path) -> None:
+    path = tmp_path / "keep.csv"
+    for text in ("id,reason\n'=7,dark\n00001,\n", "'=7\n00001\n", "=7\n00001\n"):
+        path.write_text(text, encoding="utf-8")
+        kept, lacking = read_kept(path, RECORDS, {"=7"})
+        assert (kept.tolist(), lacking) == ([False, True, False], ["=7"])
+
+
 def test_an_id_that_is_none_is_an_error_that_names_it(tmp_path: Path) -> None:
     path = tmp_path / "keep.txt"
     path.write_text("00001\n\n7, of val\n", encoding="utf-8")
