@@ -501,6 +501,20 @@ def discard_begun(path: Path) -> None:
     _remove(_begun(path))
 
 
+def in_begun(path: Path, do: Callable[[Path], None]) -> None:
+    """Do something in the folder that `resumable_folder` keeps of `path`.
+
+    Nothing is done where there is none, or where another process is at work in it.
+
+    Raises:
+        OutputError: the folder cannot be written.
+    """
+    begun = _begun(path)
+    if (begun / LOCK).is_file():
+        with suppress(OccupiedError), _held(begun, path):
+            do(begun)
+
+
 def has_begun(path: Path) -> bool:
     """Whether `resumable_folder` keeps anything of `path` to go on behind."""
     return any(entry.is_file() for entry in _begun(path).rglob("*") if entry.parent != _begun(path))

@@ -84,19 +84,23 @@ def draw_overlay(
         EncodeError: a video cannot hold its pictures: too large, or hours apart.
         OutputError: the overlay cannot be written.
     """
-    _clear(folder)
+    clear_overlay(folder)
     try:
         _check_unchanged(source, identity)
         _draw(source, folder, settings, told, turned=turned)
         _check_unchanged(source, identity)
-    except (EncodeError, InputError, KeyboardInterrupt):
+    except BaseException:
         # It is drawn anew in any case; and who stops a run that shows faces by mistake wants none left.
-        _clear(folder)
+        clear_overlay(folder)
         raise
 
 
-def _clear(folder: Path) -> None:
-    """Remove all that may have been drawn, by a run that was stopped too."""
+def clear_overlay(folder: Path) -> None:
+    """Remove all that may have been drawn, by a run that was stopped too.
+
+    Raises:
+        OutputError: it cannot be removed.
+    """
     with writing(folder / "overlay"):
         for name in ("overlay.mp4", "overlay.silent.mp4"):
             (folder / name).unlink(missing_ok=True)

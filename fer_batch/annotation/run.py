@@ -19,10 +19,12 @@ import pyarrow as pa
 import pyarrow.csv
 
 from fer_batch.annotation.labels import Labels, count_agreement, read_labels
+from fer_batch.annotation.overlay import clear_overlay
 from fer_batch.annotation.parts import discard_parts
 from fer_batch.annotation.pipeline import Outcome, run_stages
 from fer_batch.annotation.results import (
     CONFUSION,
+    CONFUSION_FILES,
     SUMMARY,
     UNFINISHED,
     has_tables,
@@ -43,12 +45,14 @@ from fer_batch.inference.session import Runtime, choose_runtime
 from fer_batch.model.onnx_file import resolve
 from fer_batch.progress import Progress, silent
 from fer_batch.settings import AnnotateSettings, BackendName, DeviceName, Head, validated
+from fer_batch.spreadsheet import neutral_table
 from fer_batch.storage import (
     SUMMARY_COLUMNS,
     atomic_file,
     discard_begun,
     file_sha256,
     has_begun,
+    in_begun,
     resumable_folder,
     schema,
     versions,
@@ -203,6 +207,9 @@ def annotate(
         if has_tables(job.folder) and row["status"] != FAILED
     )
     if not isinstance(agreement, np.ndarray) or not agreement.any():
+        if done:  # what it was counted over is no longer all that is there
+            for name in CONFUSION_FILES:
+                (out / name).unlink(missing_ok=True)
         return AnnotateResult(out, due, rows, head)
     from fer_batch.figures.confusion import write_confusion  # few runs draw, and each worker would wait
 
@@ -221,14 +228,23 @@ def _do(jobs: Sequence[_Job], todo: Todo, progress: Progress) -> dict[str, dict[
     here = workers == 1 and not todo.apart
     outcomes = run_local(_Work(todo, threads, progress if here else None), jobs, workers, apart=todo.apart)
     done = {}
-    with closing(outcomes):
-        for number, outcome in enumerate(outcomes, 1):
-            job, summary = outcome.item, outcome.result
-            if isinstance(summary, WorkerDied):
-                summary = _record_failure(job, f"{summary.reason}; with retry it goes on where it was", "")
-            done[job.source.name] = summary
-            if not here:
-                progress("sources", number, len(jobs))
+    try:
+        with closing(outcomes):
+            for number, outcome in enumerate(outcomes, 1):
+                job, summary = outcome.item, outcome.result
+                if isinstance(summary, WorkerDied):
+                    in_begun(job.folder, clear_overlay)
+                    summary = _record_failure(
+                        job, f"{summary.reason}; with retry it goes on where it was", ""
+                    )
+                done[job.source.name] = summary
+                if not here:
+                    progress("sources", number, len(jobs))
+    except BaseException:
+        # Workers are ended where they are, and leave what they were drawing.
+        for job in jobs:
+            in_begun(job.folder, clear_overlay)
+        raise
     return done
 
 
@@ -484,4 +500,4 @@ def _write_summary(out: Path, done: list[dict[str, Any]]) -> None:
     rows += [row for row in done if row["status"] == FAILED and row["source"] not in listed]
     table = pa.Table.from_pylist(rows, schema(SUMMARY_COLUMNS))
     with atomic_file(out / SUMMARY) as partial:
-        pyarrow.csv.write_csv(table, partial, pyarrow.csv.WriteOptions(quoting_style="needed"))
+        pyarrow.csv.write_csv(neutral_table(table), partial, pyarrow.csv.WriteOptions(quoting_style="needed"))

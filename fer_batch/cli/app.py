@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import signal
 import sys
+from types import FrameType
 from typing import Annotated
 
 import typer
@@ -52,11 +54,25 @@ app.command()(annotate)
 app.add_typer(model_app, name="model")
 
 
+_ENDS = [signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else [])]
+"""Signals that ask a program to end, as a service manager and a terminal that is closed do."""
 _INTERRUPTED = "fer-batch: interrupted; the same command goes on (train: with --resume), or begins again"
 
 
 def main() -> None:
-    """Run the command line and leave with the exit code that the design gives each outcome."""
+    """Run the command line and leave with the exit code that the design gives each outcome.
+
+    Whoever is asked to end cleans up as after Ctrl-C, and then ends by the signal, as was asked.
+    """
+    ended_by: list[int] = []
+
+    def end(number: int, _frame: FrameType | None) -> None:
+        ended_by.append(number)
+        raise KeyboardInterrupt
+
+    for number in _ENDS:
+        if signal.getsignal(number) == signal.SIG_DFL:  # else it is ignored, as by nohup
+            signal.signal(number, end)
     try:
         app()
     except FerBatchError as error:
@@ -72,4 +88,7 @@ def main() -> None:
     except SystemExit as done:  # Typer turns Ctrl-C into this, and says nothing
         if done.code == EXIT_INTERRUPTED:
             typer.echo(_INTERRUPTED, err=True)
+        for number in ended_by:
+            signal.signal(number, signal.SIG_DFL)
+            signal.raise_signal(number)
         raise

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import errno
 import os
 import threading
@@ -41,6 +42,7 @@ from fer_batch.settings import (
     QualitySettings,
     SamplingSettings,
 )
+from fer_batch.spreadsheet import restored
 from fer_batch.storage import (
     FACE_COLUMNS,
     FRAME_COLUMNS,
@@ -626,6 +628,28 @@ def test_known_expressions_give_a_confusion_matrix(footage: Path, tmp_path: Path
     assert result.agreement.sum(1).tolist() == [0, 0, 0, 10, 10, 0, 0]
     assert (tmp_path / "out" / "confusion_matrix.csv").is_file()
     assert (tmp_path / "out" / "confusion_matrix.png").is_file()
+    # Nothing is done again: it still tells of what is there. It does not outlive that.
+    annotate([footage / "visit.mp4"], tmp_path / "out")
+    assert (tmp_path / "out" / "confusion_matrix.csv").is_file()
+    annotate([footage / "visit.mp4"], tmp_path / "out", AnnotateSettings(sampling=SamplingSettings(fps=5)))
+    assert not list((tmp_path / "out").glob("confusion_matrix.*"))
+
+
+def test_a_name_that_a_spreadsheet_would_run_is_neutral_in_csv_alone(footage: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    (folder / "=2+3.mp4").write_bytes((footage / "visit.mp4").read_bytes())
+    out = tmp_path / "out"
+    annotate([folder], out)
+    for table in (out / "summary.csv", *(out / "=2+3" / f"{name}.csv" for name in ("faces", "frames"))):
+        with table.open(encoding="utf-8", newline="") as stream:
+            named = {row["source"] for row in csv.DictReader(stream)}
+        assert {*map(restored, named)} == {"=2+3"}
+        assert named == {"'=2+3"}
+    assert set(pq.read_table(out / "=2+3" / "faces.parquet")["source"].to_pylist()) == {"=2+3"}
+    labels = tmp_path / "labels.csv"  # the name copied from a table
+    labels.write_text("source,start_s,end_s,emotion\n'=2+3,0,9,happy\n")
+    assert annotate([folder], out, labels=labels).agreement is not None
 
 
 def test_class_named_folders_need_no_labels(tmp_path: Path) -> None:

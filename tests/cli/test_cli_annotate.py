@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+import sys
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -86,6 +87,27 @@ def test_ctrl_c_ends_with_130_one_line_and_what_was_finished(footage: Path, tmp_
     assert (tmp_path / "a" / "manifest.json").is_file()
     assert not (tmp_path / "b").exists()
     assert pq.read_metadata(tmp_path / "b.begun" / "parts" / "000000.frames.parquet").num_rows == 1024
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows sends no such signals to another process")
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
+@pytest.mark.parametrize("workers", [1, 2])
+def test_what_shows_faces_does_not_outlive_a_run_that_is_ended(
+    tmp_path: Path, name: str, workers: int
+) -> None:
+    by = signal.Signals[name]
+    for video in ("a", "b"):
+        encode(tmp_path / f"{video}.mp4", [landscape(640, 360)] * 300)
+    out = tmp_path / "out"
+    code, stderr = stop_when(
+        lambda: any(path.stat().st_size for path in out.glob("*.begun/overlay.silent.mp4")),
+        *("annotate", tmp_path, "--out", out, "--overlay", "--workers", workers, *RARELY),
+        by=by,
+    )
+    assert code == (130 if by is signal.SIGINT else -by)
+    assert stderr.startswith("fer-batch: interrupted; ")
+    assert not [path for path in out.rglob("*") if "overlay" in path.name]
+    assert any(out.glob("*.begun/parts/*.parquet"))  # what a run needs to go on with
 
 
 def test_second_run_json_and_dry_run(footage: Path, undisturbed: Path) -> None:
