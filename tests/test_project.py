@@ -10,13 +10,13 @@ from pathlib import Path
 import pytest
 
 from fer_batch import storage
-from fer_batch.annotation.sources import VIDEO_SUFFIXES
+from fer_batch.annotation.suffixes import STILL_SUFFIXES, UNREAD_SUFFIXES, VIDEO_SUFFIXES
 from fer_batch.dataset.writer import REJECTED_COLUMNS
 from fer_batch.model.onnx_file import default_model, load_card
 from fer_batch.quality.checks import CHECKS
 from fer_batch.quality.clean import DROPPED_COLUMNS
 from fer_batch.settings import CheckName, FilterSettings, TrainSettings, build
-from fer_batch.storage import PICTURE_SUFFIXES, Column, file_sha256
+from fer_batch.storage import Column, file_sha256
 from fer_batch.training.recipes import load_recipe
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -57,10 +57,12 @@ def test_every_list_is_explained(columns: tuple[str, ...]) -> None:
     assert any(re.findall(r"`(\w+)`", cells) == list(columns) for cells in explained.split(" | "))
 
 
-def test_the_readme_names_every_suffix_that_is_read() -> None:
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    for suffix in VIDEO_SUFFIXES | PICTURE_SUFFIXES:
-        assert f"`{suffix}`" in readme
+def test_every_suffix_that_is_read_is_listed() -> None:
+    formats = (ROOT / "docs" / "formats.md").read_text(encoding="utf-8")
+    listed = [
+        set(re.findall(r"`(\.[\w-]+)`", line)) for line in formats.splitlines() if line.startswith("`.")
+    ]
+    assert listed == [VIDEO_SUFFIXES, STILL_SUFFIXES, set(UNREAD_SUFFIXES)]
 
 
 @pytest.mark.parametrize("name", CHECKS)

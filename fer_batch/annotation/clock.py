@@ -11,10 +11,14 @@ from av.container import InputContainer
 from av.format import Flags
 from av.packet import Packet
 
+from fer_batch.annotation.container import has_clock
+
 SAME_TIME_S = 1e-6
 """Times that differ by less are one."""
 SET_BACK_S, SET_AHEAD_S = 1.0, 10.0
 """A clock that leaps back or ahead by more was set anew, where it may be, as in joined transport streams."""
+_USUAL_RATE = Fraction(25)
+"""Frames a second of a stream that says nothing of them."""
 _STATED_BY_STREAM_S = 0.5
 _STATED_BY_FILE_S = 2.0
 """How much earlier than stated a healthy file may end: what states it is exact, or a rough sum."""
@@ -47,6 +51,11 @@ class Clock:
         self._start = stream.start_time or 0
         """In ticks: times that are taken from each other as seconds would be rounded three times."""
         self._step_s = float(step(stream))
+        self._frames = 0
+        self._rate = None if has_clock(container) else _stated_rate(stream) or _USUAL_RATE
+        """Frames a second, where the file tells no times."""
+        self.notes = [] if self._rate is None else [_note(_stated_rate(stream))]
+        """What a user should know of how frames got their times."""
         self.late_s = 0.0
         """How much later than the stream says its first frame is shown, where frames have no such times."""
         self._last_s = -math.inf
@@ -55,6 +64,10 @@ class Clock:
 
     def read(self, picture: av.VideoFrame) -> Times:
         """When a frame is shown; one without a time follows the last, and so does one behind a leap."""
+        if self._rate is not None:
+            # What FFmpeg says is made up, from another rate, and in the order of decoding.
+            self._frames += 1
+            return Times(float((self._frames - 1) / self._rate), float(self._frames / self._rate), None)
         following = max(self._last_s + self._step_s, 0.0)
         ticks = picture.dts if picture.pts is None else picture.pts
         if picture.pts is None and ticks is not None and self._last_s == -math.inf:
@@ -101,7 +114,19 @@ def time_base(stream: av.VideoStream) -> Fraction:
 
 def step(stream: av.VideoStream) -> Fraction:
     """Seconds from a frame to the next, about."""
-    return 1 / (stream.average_rate or stream.guessed_rate or Fraction(25))
+    return 1 / (stream.average_rate or stream.guessed_rate or _USUAL_RATE)
+
+
+def _stated_rate(stream: av.VideoStream) -> Fraction | None:
+    """Frames a second as the stream itself says; None where it does not. FFmpeg's own guesses say 25 then."""
+    rate = stream.codec_context.framerate
+    return rate if rate and rate > 0 else None
+
+
+def _note(stated: Fraction | None) -> str:
+    if stated is None:
+        return f"a raw stream without times or rate: they are those of {_USUAL_RATE} frames a second"
+    return f"a raw stream without times: they are those of {float(stated):.5g} frames a second, as it states"
 
 
 class Extent:
@@ -128,7 +153,7 @@ class Extent:
         Args:
             late_s: how much later than the stream says its first frame is shown.
         """
-        if may_be_joined(self._container):
+        if may_be_joined(self._container) or not has_clock(self._container):
             return None
         end, tolerance = self.frames_s + late_s, _STATED_BY_STREAM_S
         if self._container.format.name == "avi" and self._stream.average_rate:

@@ -14,13 +14,15 @@ from av.container import InputContainer
 from av.container.core import Flags as ContainerFlags
 from av.error import FFmpegError
 from av.packet import Packet
-from av.stream import Disposition
 
+from fer_batch.annotation.animation import is_animation, read_animation
 from fer_batch.annotation.clock import SAME_TIME_S, Clock, Extent, Times, time_base
-from fer_batch.annotation.colour import ColourTags, colour_notes, dolby_vision_notes
+from fer_batch.annotation.colour import UNSPECIFIED, ColourTags, colour_notes, dolby_vision_notes
+from fer_batch.annotation.container import moving_pictures, open_container
 from fer_batch.annotation.frames import Frame
 from fer_batch.annotation.sources import Source
-from fer_batch.annotation.still import check_is_file, read_still, reason_of
+from fer_batch.annotation.still import read_still, reason_of
+from fer_batch.annotation.tiff import page_numbers
 from fer_batch.annotation.upright import Upright
 from fer_batch.errors import DecodeError, InputError, SourceOpenError
 from fer_batch.inference.picture import ArrayPicture, Picture
@@ -31,6 +33,7 @@ DECODED_AHEAD = 8
 """Frames that may wait, decoded, for what is done to them."""
 _WAITING_BYTES = 1 << 26
 """What may wait for a key frame to come before decoding begins without one."""
+SEVERAL_PAGES = "a file of several pages has a row in frames.csv for each, in their order"
 _MOST_NOTES = 20
 """No source needs as many; a stream that says something else with every frame must not fill memory."""
 
@@ -136,7 +139,16 @@ def peek(source: Source, sampling: SamplingSettings) -> Generator[Picture, None,
         yield from _peek_stills(source)
         return
     seen: set[int | None] = set()
-    with suppress(FFmpegError, InputError), _opened(source.path) as (container, stream):
+    if not is_animation(source.path):
+        yield from _peek_key_frames(source.path, sampling, seen)
+    from_the_start = SamplingSettings(fps=1, start_s=sampling.start_s, end_s=sampling.end_s)
+    with suppress(InputError), closing(_read(source, from_the_start, DecodeReport())) as frames:
+        yield from (frame.picture for frame in frames if frame.picture and frame.pts not in seen)
+
+
+def _peek_key_frames(path: Path, sampling: SamplingSettings, seen: set[int | None]) -> Iterator[Picture]:
+    """Pictures spread over a video; their times, in the stream's own ticks, are added to those `seen`."""
+    with suppress(FFmpegError, InputError), _opened(path) as (container, stream):
         upright, tags = Upright(), ColourTags.of(stream)
         for time_s in _glances(stream, sampling):
             frame = _key_frame(container, stream, time_s)
@@ -144,17 +156,16 @@ def peek(source: Source, sampling: SamplingSettings) -> Generator[Picture, None,
                 seen.add(frame.pts)
                 tags.complete(frame)
                 yield upright.of(frame, stream.sample_aspect_ratio)
-    from_the_start = SamplingSettings(fps=1, start_s=sampling.start_s, end_s=sampling.end_s)
-    with suppress(InputError), closing(_read(source, from_the_start, DecodeReport())) as frames:
-        yield from (frame.picture for frame in frames if frame.picture and frame.pts not in seen)
 
 
 def _peek_stills(source: Source) -> Iterator[Picture]:
     with suppress(OSError):
         paths = source.pictures
-        for index in dict.fromkeys(int(share * len(paths)) for share in _GLANCED_AT):
+        # Of a folder the first page of a file tells: looking up those of all files would take long.
+        pages = list(_pages(paths)) if source.kind == "image" else [(path, 0) for path in paths]
+        for index in dict.fromkeys(int(share * len(pages)) for share in _GLANCED_AT):
             with suppress(InputError):
-                yield ArrayPicture(read_still(paths[index]))
+                yield ArrayPicture(read_still(*pages[index]))
 
 
 def _glances(stream: av.VideoStream, sampling: SamplingSettings) -> Iterator[float]:
@@ -297,27 +308,15 @@ def _decode_near(path: Path, time_s: float, report: DecodeReport) -> Generator[_
 
 @contextmanager
 def _opened(path: Path) -> Iterator[tuple[InputContainer, av.VideoStream]]:
-    try:
-        check_is_file(path)
-        # FFmpeg takes what stands before a colon for a protocol, but not in absolute paths.
-        container = av.open(str(path.absolute()), metadata_errors="replace")
+    with open_container(path) as container:
         # PyAV has times made up where the file has none, and wrongly where frames are not stored in order.
         container.flags &= ~ContainerFlags.gen_pts.value
-    except (FFmpegError, OSError, ValueError) as error:
-        raise SourceOpenError(f"{readable(path)} cannot be opened as a video: {reason_of(error)}") from error
-    with container:
         stream = moving_pictures(container)
         if stream is None:
             raise SourceOpenError(f"{readable(path)} has no video stream")
         if stream.codec_context is None:
             raise SourceOpenError(f"{readable(path)} has video in a format that FFmpeg cannot decode")
         yield container, stream
-
-
-def moving_pictures(container: InputContainer) -> av.VideoStream | None:
-    """The stream that is read of a file: its first of video that is no cover picture."""
-    videos = container.streams.video
-    return next((stream for stream in videos if not stream.disposition & Disposition.attached_pic), None)
 
 
 def _decode(path: Path, report: DecodeReport, near_s: float | None = None) -> Generator[_Decoded, None, None]:
@@ -329,9 +328,13 @@ def _decode(path: Path, report: DecodeReport, near_s: float | None = None) -> Ge
         near_s: begin with the last key frame at or before this time, in seconds since the stream's start;
             None begins at the beginning. Nothing comes where the stream's clock is set anew before.
     """
+    if is_animation(path):  # which may be read from its beginning alone
+        yield from _animated(path, report)
+        return
     with _opened(path) as (container, stream):
         clock, extent = Clock(container, stream, midway=near_s is not None), Extent(container, stream)
         packets, tags = _packets(container, stream, extent, report), ColourTags.of(stream)
+        report.note(clock.notes)
         begun = near_s is None
         if near_s is not None:
             packets = _from_key_packet(packets, near_s, clock)
@@ -353,6 +356,15 @@ def _decode(path: Path, report: DecodeReport, near_s: float | None = None) -> Ge
                     tags.complete(picture)
                     yield _Decoded(picture, stream.sample_aspect_ratio, times, tags)
         report.stopped = report.stopped or extent.missing(clock.late_s)
+
+
+def _animated(path: Path, report: DecodeReport) -> Iterator[_Decoded]:
+    tags = ColourTags(UNSPECIFIED, UNSPECIFIED, full_range=True, codec_tag="")
+    try:
+        for picture, times in read_animation(path):
+            yield _Decoded(picture, None, times, tags)
+    except DecodeError as error:
+        report.stopped = str(error)
 
 
 def _packets(
@@ -406,10 +418,15 @@ def _pictures(source: Source, report: DecodeReport, first: int) -> Iterator[Fram
         pictures = source.pictures
     except OSError as error:
         raise SourceOpenError(f"{readable(source.path)} cannot be listed: {reason_of(error)}") from error
-    for index, path in enumerate(pictures[first:], first):
+    index = -1
+    for index, (path, page) in enumerate(_pages(pictures)):
+        if page:
+            report.note([SEVERAL_PAGES])
+        if index < first:
+            continue
         picture, file = None, readable(path.name)
         try:
-            picture = ArrayPicture(read_still(path))
+            picture = ArrayPicture(read_still(path, page))
         except InputError as error:
             report.add(str(error))
         yield Frame(
@@ -421,8 +438,15 @@ def _pictures(source: Source, report: DecodeReport, first: int) -> Iterator[Fram
             damaged=report.damaged,
             notes=tuple(report.notes),
         )
-    if report.damaged == len(pictures):
+    if report.damaged == index + 1:
         what = "no picture" if source.kind == "images" else "nothing"
         raise DecodeError(
             f"{readable(source.path)} holds {what} that can be decoded: {report.reason or 'it is empty'}"
         )
+
+
+def _pages(paths: Iterable[Path]) -> Iterator[tuple[Path, int]]:
+    """Every picture of some files: each page of one that has several."""
+    for path in paths:
+        for page in page_numbers(path):
+            yield path, page

@@ -26,16 +26,19 @@ _WRITTEN = frozenset(
 """What may lie in a folder of results. It goes when the source is done again."""
 _DRAWN = re.compile(r"\d{5,}-.+\.png")
 """What may lie in the folder `overlay` of pictures."""
-_NOBODYS = frozenset({LOCK, MADE_FROM, ".DS_Store", "Thumbs.db", "desktop.ini"})
-"""Marks of a process that was killed, and what systems put into folders that are looked at."""
+SYSTEM_FILES = frozenset({".DS_Store", "Thumbs.db", "desktop.ini"})
+"""What systems put into folders that are looked at."""
+_NOBODYS = SYSTEM_FILES | {LOCK, MADE_FROM}
+"""Besides, marks of a process that was killed."""
 
 UNFINISHED = frozenset({".begun", ".partial"})
 """How folders end in which work is under way."""
 CONFUSION = "confusion_matrix"
 """The name, less its suffix, of the picture over all sources and of its table."""
-CONFUSION_PICTURE = f"{CONFUSION}.png"
-CONFUSION_FILES = (f"{CONFUSION}.csv", CONFUSION_PICTURE)
+CONFUSION_FILES = (f"{CONFUSION}.csv", f"{CONFUSION}.png")
 SUMMARY = "summary.csv"
+OVER_ALL = (SUMMARY, *CONFUSION_FILES)
+"""The files over all sources."""
 _HEADER = 4096
 """Bytes of a table in which its columns stand."""
 
@@ -72,15 +75,15 @@ def require_own_tables(out: Path) -> None:
     with writing(out):
         if _is_summary(out / SUMMARY):
             return
-        for name in (SUMMARY, *CONFUSION_FILES):
+        for name in OVER_ALL:
             if (out / name).exists():
                 raise UsageError(f"{out / name} is in the way and was not written by annotate: move it away")
 
 
-def is_picture_over_all(path: Path) -> bool:
-    """Whether a file is the confusion matrix that `annotate` drew, under whatever results' folder."""
+def is_over_all(path: Path) -> bool:
+    """Whether a file is one that `annotate` wrote over all sources, under whatever results' folder."""
     try:
-        return path.name == CONFUSION_PICTURE and _is_summary(path.with_name(SUMMARY))
+        return path.name in OVER_ALL and _is_summary(path.with_name(SUMMARY))
     except OSError:
         return False
 

@@ -9,7 +9,7 @@ import time
 import traceback
 from collections.abc import Sequence
 from contextlib import closing
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path, PurePath
 from typing import Any
@@ -34,6 +34,7 @@ from fer_batch.annotation.results import (
     require_own_tables,
     strangers,
 )
+from fer_batch.annotation.skipped import Skipped
 from fer_batch.annotation.sources import Source, find_sources
 from fer_batch.emotions import LABELS
 from fer_batch.engine.due import FAILED, LATER_ATTEMPT, OK, PARTIAL, Due, judge
@@ -109,6 +110,7 @@ class AnnotateResult:
         due: why each source was, or was not, done; by name.
         rows: the rows of `summary.csv`, for the sources of this call that have results.
         head: of the model that expressions are read with.
+        skipped: what lies among the sources and is not read.
         agreement: int64 [7, 7], known against found expressions; None where none are known.
     """
 
@@ -116,6 +118,7 @@ class AnnotateResult:
     due: dict[str, Due]
     rows: list[dict[str, Any]]
     head: Head
+    skipped: Skipped = field(default_factory=Skipped)
     agreement: np.ndarray | None = None
 
     @property
@@ -185,7 +188,8 @@ def annotate(
     if todo.workers < 1:
         raise UsageError(f"workers is {todo.workers}, must be at least 1")
     out = Path(out)
-    found = find_sources([sources] if isinstance(sources, str | Path) else sources, out=out)
+    named, skipped = [sources] if isinstance(sources, str | Path) else sources, Skipped()
+    found = find_sources(named, out=out, skipped=skipped)
     known = read_labels(Path(labels), found) if labels else Labels()
     jobs = _jobs(found, out, settings, models)
     head = jobs[0].head
@@ -193,7 +197,7 @@ def annotate(
     due = {job.source.name: _due(job, todo) for job in jobs}
     to_do = [job for job in jobs if due[job.source.name].to_do]
     if dry_run:
-        return AnnotateResult(out, due, [], head)
+        return AnnotateResult(out, due, [], head, skipped)
     done = _do(to_do, todo, progress)
     for job in jobs:
         if not due[job.source.name].to_do:
@@ -210,11 +214,11 @@ def annotate(
         if done:  # what it was counted over is no longer all that is there
             for name in CONFUSION_FILES:
                 (out / name).unlink(missing_ok=True)
-        return AnnotateResult(out, due, rows, head)
+        return AnnotateResult(out, due, rows, head, skipped)
     from fer_batch.figures.confusion import write_confusion  # few runs draw, and each worker would wait
 
     write_confusion(agreement, out / CONFUSION, "faces of known expression")
-    return AnnotateResult(out, due, rows, head, agreement)
+    return AnnotateResult(out, due, rows, head, skipped, agreement)
 
 
 def _due(job: _Job, todo: Todo) -> Due:

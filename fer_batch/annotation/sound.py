@@ -19,7 +19,8 @@ from av.container.core import Flags as ContainerFlags
 from av.error import FFmpegError
 
 from fer_batch.annotation.clock import SET_AHEAD_S, SET_BACK_S, may_be_joined, step, time_base
-from fer_batch.annotation.decode import moving_pictures
+from fer_batch.annotation.container import moving_pictures, open_container
+from fer_batch.errors import InputError
 from fer_batch.settings import SamplingSettings
 
 _COPIED = frozenset({"aac", "ac3", "alac", "eac3", "mp3", "opus"})
@@ -160,10 +161,7 @@ class _Sound:
 def _pictures_s(path: Path) -> Fraction:
     """When a file's pictures start, by the clock of the file, in seconds."""
     start = Fraction(0)
-    with (
-        suppress(FFmpegError, OSError),
-        av.open(str(path.absolute()), metadata_errors="replace") as container,
-    ):
+    with suppress(FFmpegError, InputError, OSError), open_container(path) as container:
         container.flags &= ~ContainerFlags.gen_pts.value  # times that are made up are not asked for
         pictures = moving_pictures(container)
         if pictures is None:
@@ -181,10 +179,7 @@ def _pictures_s(path: Path) -> Fraction:
 def _leaps_ahead(path: Path) -> list[Fraction]:
     """Where joined recordings set the clock of a file's pictures ahead: to what, in seconds."""
     found: list[Fraction] = []
-    with (
-        suppress(FFmpegError, OSError),
-        av.open(str(path.absolute()), metadata_errors="replace") as container,
-    ):
+    with suppress(FFmpegError, InputError, OSError), open_container(path) as container:
         pictures = moving_pictures(container)
         if pictures is None or not may_be_joined(container):
             return []
@@ -254,9 +249,8 @@ def _join(
 
 def _opened(source: Path) -> InputContainer:
     try:
-        # FFmpeg takes what stands before a colon for a protocol, but not in absolute paths.
-        return av.open(str(source.absolute()), metadata_errors="replace")
-    except OSError as error:  # the source is to blame, and not what is written
+        return open_container(source)
+    except InputError as error:  # the source is to blame, and not what is written
         raise ValueError(f"{source} cannot be opened again") from error
 
 

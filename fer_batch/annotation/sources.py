@@ -16,40 +16,33 @@ from itertools import takewhile
 from pathlib import Path, PurePosixPath
 from typing import Literal, NoReturn
 
+from fer_batch.annotation.content import described, kind_by_content, moves
 from fer_batch.annotation.results import (
+    SYSTEM_FILES,
     holds_results,
     is_of,
-    is_picture_over_all,
+    is_over_all,
     read_manifest,
     strangers,
 )
+from fer_batch.annotation.skipped import Skipped
+from fer_batch.annotation.suffixes import (
+    MOVING_SUFFIXES,
+    OTHER_SUFFIXES,
+    STILL_SUFFIXES,
+    UNREAD_SUFFIXES,
+    VIDEO_SUFFIXES,
+)
 from fer_batch.emotions import Emotion
 from fer_batch.errors import NothingFoundError, SourceOpenError, UsageError
-from fer_batch.storage import PICTURE_SUFFIXES, readable, real_path
+from fer_batch.storage import readable, real_path
 
-VIDEO_SUFFIXES = frozenset(
-    {
-        ".3gp",
-        ".avi",
-        ".flv",
-        ".gif",
-        ".m2ts",
-        ".m4v",
-        ".mkv",
-        ".mov",
-        ".mp4",
-        ".mpeg",
-        ".mpg",
-        ".mts",
-        ".ts",
-        ".webm",
-        ".wmv",
-    }
-)
+Kind = Literal["video", "image"]
 
 _UNFIT = re.compile(r"[. ]$|\.(?=(begun|partial|csv|html|json|png)$)", re.IGNORECASE)
 """In the name of a folder of results: an end that Windows drops, and, with it, `.` and `..`; and what would
 make it look like an unfinished folder, or like a file over all sources."""
+_PICTURE_BY_CONTENT = "it holds a picture, and has not the suffix of one: rename it, or name it"
 _LONGEST_NAME = 200
 """In bytes: file systems take 255, and what is unfinished has a longer name."""
 
@@ -73,8 +66,8 @@ class Source:
         if self.kind == "image":
             return [self.path]
         _, _, files = next(os.walk(self.path, onerror=_reraise))
-        paths = [self.path / name for name in _visible(files) if _kind(name) == "image"]
-        return [path for path in paths if not is_picture_over_all(path)]
+        paths = (self.path / name for name in _visible(files))
+        return [path for path in paths if _kind(path) == "image"]
 
     @property
     def folder_names(self) -> tuple[str, str]:
@@ -124,9 +117,14 @@ def _reraise(error: OSError) -> NoReturn:
     raise error
 
 
-def _kind(name: str) -> Literal["video", "image"] | None:
-    suffix = PurePosixPath(name).suffix.lower()
-    return "video" if suffix in VIDEO_SUFFIXES else "image" if suffix in PICTURE_SUFFIXES else None
+def _kind(path: Path) -> Kind | None:
+    """What a file is by its suffix, and a picture by whether it moves; None where the suffix says nothing."""
+    suffix = path.suffix.lower()
+    if suffix in VIDEO_SUFFIXES:
+        return "video"
+    if suffix not in STILL_SUFFIXES or is_over_all(path):
+        return None
+    return "video" if suffix in MOVING_SUFFIXES and moves(path) else "image"
 
 
 def _visible(names: Sequence[str]) -> list[str]:
@@ -139,36 +137,46 @@ def natural_key(name: str) -> tuple[tuple[int, str], ...]:
     return (*((int(part), "") if part.isdecimal() else (-1, part.casefold()) for part in parts), (-2, name))
 
 
-def find_sources(named: Sequence[str | Path], *, out: Path) -> list[Source]:
+def find_sources(named: Sequence[str | Path], *, out: Path, skipped: Skipped | None = None) -> list[Source]:
     """Every source under what was named: files, folders, or patterns with `*`, `?` and `[]`.
 
     In folders, every video is a source, and so is every folder that holds pictures, or that cannot be
-    listed. Links to folders are followed, each real folder once. Other files are passed over.
+    listed. Links to folders are followed, each real folder once. Files whose suffix says nothing are looked
+    into, and are sources where they are video. A file that is named is what is in it, whatever its suffix.
+    What is no source is noted in `skipped`.
 
     Args:
         named: paths or patterns, as on the command line.
         out: the results' folder, which is left out; so are all results, of other calls too, below a folder
             that is named or the first part of a pattern. Sources keep the folders that they have there, and
             take none that is another's.
+        skipped: a new one, filled in with what is not read; hidden files, systems' files and results are not
+            counted.
 
     Raises:
-        SourceOpenError: a path does not exist or a pattern matches nothing.
-        UsageError: a named file is neither video nor picture.
+        SourceOpenError: a path does not exist or cannot be read, or a pattern matches nothing.
         NothingFoundError: nothing is found at all.
     """
     if not named:
         raise UsageError("there are no sources: name videos, pictures, folders of either, or patterns")
-    left_out = _LeftOut(out)
+    left_out, skipped = _LeftOut(out), Skipped() if skipped is None else skipped
     found: dict[Path, Source] = {}
-    for path in _expand(named, left_out):
-        for source in _sources_at(path, left_out):
+    for path, by_pattern in _expand(named, left_out):
+        for source in _sources_at(path, left_out, skipped, by_pattern):
             found.setdefault(real_path(source.path), source)
+    skipped.remove(_place(source.path) for source in found.values())
     if not found:
-        places = ", ".join(readable(name) for name in named)
-        raise NothingFoundError(
-            f"no video and no picture in {places}, results and their folder {readable(out)} left out"
-        )
+        raise NothingFoundError("; ".join([*_nothing_in(named, out), *skipped.lines]))
     return _tell_apart(list(found.values()), out)
+
+
+def _nothing_in(named: Sequence[str | Path], out: Path) -> list[str]:
+    """What to say of folders and patterns without sources; of files their reasons are said."""
+    places = [readable(name) for name in named if not Path(name).is_file()]
+    if not places:
+        return []
+    listed = ", ".join(places)
+    return [f"no video and no picture in {listed}, results and their folder {readable(out)} left out"]
 
 
 class _LeftOut:
@@ -192,7 +200,8 @@ class _LeftOut:
         return any(map(self._holds_results, (folder, *folder.parents)[:below]))
 
 
-def _expand(named: Sequence[str | Path], left_out: _LeftOut) -> Iterator[Path]:
+def _expand(named: Sequence[str | Path], left_out: _LeftOut) -> Iterator[tuple[Path, bool]]:
+    """Every path that is named, and whether it is by a pattern that fits it."""
     for name in named:
         if not str(name):
             raise UsageError("a source is named by an empty text: write `.` for the folder you are in")
@@ -202,7 +211,7 @@ def _expand(named: Sequence[str | Path], left_out: _LeftOut) -> Iterator[Path]:
         except OSError as error:
             raise SourceOpenError(f"{readable(name)} cannot be read: {error.strerror}") from error
         if exists:
-            yield path
+            yield path, False
             continue
         matches = sorted(glob.glob(str(name), recursive=True), key=natural_key)  # noqa: PTH207 - absolute patterns too
         if not matches:
@@ -210,22 +219,69 @@ def _expand(named: Sequence[str | Path], left_out: _LeftOut) -> Iterator[Path]:
         above = Path(*takewhile(lambda part: not glob.has_magic(part), path.parts))
         for match in map(Path, matches):
             folder = match if match.is_dir() else match.parent
-            fit = folder == match or (_kind(match.name) and not is_picture_over_all(match))
-            if fit and not left_out.are_results(folder, above):
-                yield match
+            if not left_out.are_results(folder, above):
+                yield match, True
 
 
-def _sources_at(path: Path, left_out: _LeftOut) -> Iterator[Source]:
+def _sources_at(path: Path, left_out: _LeftOut, skipped: Skipped, by_pattern: bool) -> Iterator[Source]:
     if path.is_dir():
-        yield from _sources_in(path, left_out)
+        yield from _sources_in(path, left_out, skipped)
         return
-    kind = _kind(path.name)
+    kind = _kind_among_others(path, _place(path), skipped) if by_pattern else _kind_of_named(path, skipped)
+    if kind is not None:
+        yield Source(_result_name(path.stem), path, kind)
+
+
+def _place(path: Path) -> Path:
+    """Where a file, or a link, really lies, under its own name."""
+    return real_path(path.parent) / path.name
+
+
+def _kind_of_named(path: Path, skipped: Skipped) -> Kind | None:
+    """What a file is that was named: its content counts where its suffix says nothing, or is wrong.
+
+    One that is neither video nor picture stops no other: a shell may have put it where a pattern was.
+    """
+    kind = _kind(path)
+    if kind == "video":
+        return kind
+    try:
+        kind = kind_by_content(path) or kind
+    except OSError as error:
+        if kind is None:
+            skipped.add(_place(path), f"it cannot be read: {error.strerror}")
+        return kind  # of a picture, reading it will say why
     if kind is None:
-        raise UsageError(f"{readable(path)} is neither a video nor a picture, by its suffix {path.suffix!r}")
-    yield Source(_result_name(path.stem), path, kind)
+        skipped.add(_place(path), f"it is neither a video nor a picture: {described(path)}")
+    return kind
 
 
-def _sources_in(root: Path, left_out: _LeftOut) -> Iterator[Source]:
+def _kind_among_others(path: Path, place: Path, skipped: Skipped) -> Kind | None:
+    """What a file of a folder is; one that is not to be read is noted, where that is worth a word.
+
+    Args:
+        path: of the file.
+        place: where it really lies.
+        skipped: told of it.
+    """
+    kind, suffix = _kind(path), path.suffix.lower()
+    if kind is not None or path.name in SYSTEM_FILES or is_over_all(path):
+        return kind
+    if suffix in OTHER_SUFFIXES or suffix in UNREAD_SUFFIXES:
+        skipped.add(place, UNREAD_SUFFIXES.get(suffix))
+        return None
+    try:
+        content = kind_by_content(path)
+    except OSError as error:
+        skipped.add(place, f"it cannot be read: {error.strerror}")
+        return None
+    if content == "video":
+        return content
+    skipped.add(place, None if content is None else _PICTURE_BY_CONTENT)
+    return None
+
+
+def _sources_in(root: Path, left_out: _LeftOut, skipped: Skipped) -> Iterator[Source]:
     seen: set[Path] = set()
     unlisted: list[OSError] = []
     for folder, folders, files in os.walk(root, onerror=unlisted.append, followlinks=True):
@@ -237,10 +293,11 @@ def _sources_in(root: Path, left_out: _LeftOut) -> Iterator[Source]:
         seen.add(real)
         folders[:] = _visible(folders)
         visible = _visible(files)
-        if any(_kind(name) == "image" and not is_picture_over_all(here / name) for name in visible):
+        kinds = [_kind_among_others(here / name, real / name, skipped) for name in visible]
+        if "image" in kinds:
             yield _folder_source(here, root)
-        for name in visible:
-            if _kind(name) == "video":
+        for name, kind in zip(visible, kinds, strict=True):
+            if kind == "video":
                 place = here.relative_to(root).parts
                 yield Source(_result_name(*place, PurePosixPath(name).stem), here / name, "video")
     for error in unlisted:

@@ -161,6 +161,7 @@ def annotate(
         "head": result.head,
         "due": {name: due.value for name, due in result.due.items()},
         "sources": result.rows,
+        "skipped": result.skipped.facts,
         "agreement": None if result.agreement is None else result.agreement.tolist(),
     }
     text = _text(result, dry_run=dry_run)
@@ -209,6 +210,7 @@ def _text(result: AnnotateResult, *, dry_run: bool) -> str:
             f"{'would do' if due.to_do else 'passes'}  {name}: {due.value}"
             for name, due in result.due.items()
         ]
+        lines += result.skipped.lines
         return "\n".join(lines)
     done = sum(due.to_do for due in result.due.values())
     failed = sum(row["status"] == FAILED for row in result.rows)
@@ -231,6 +233,7 @@ def _text(result: AnnotateResult, *, dry_run: bool) -> str:
     for row in result.rows:
         if row["notes"]:
             lines.append(f"  note {row['source']}: {row['notes']}")
+    lines += result.skipped.lines
     lines.append(f"written to {result.out}, over all of them {result.out / 'summary.csv'}")
     return "\n".join(lines)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import json
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import asdict
 from fractions import Fraction
@@ -19,10 +20,11 @@ from av.packet import Packet
 from damage import mutate
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 from videos import encode, in_pq, landscape, moving_face
 
 from fer_batch.annotation.clock import Clock
-from fer_batch.annotation.decode import DecodeReport, Position, read_frames
+from fer_batch.annotation.decode import SEVERAL_PAGES, DecodeReport, Position, peek, read_frames
 from fer_batch.annotation.frames import Frame
 from fer_batch.annotation.sources import Source
 from fer_batch.errors import DecodeError, InputError, SourceOpenError
@@ -114,6 +116,89 @@ def test_times_are_rounded_once(tmp_path: Path, suffix: str, start: int) -> None
     times = [start + index / 25 for index in range(50)]
     path = encode(tmp_path / f"a.{suffix}", moving_face(50, 64, 48), times=times, options={"bf": "2"})
     assert times_of(read(path)[0]) == [index / 25 for index in range(50)]
+
+
+RAW: dict[str, tuple[str, int, dict[str, str], str]] = {
+    "h264": ("libx264", 30, {"g": "8", "bf": "3"}, "30 frames a second, as it states"),
+    "hevc": ("libx265", 24, {"x265-params": "keyint=8:log-level=none"}, "24 frames a second, as it states"),
+    "m2v": ("mpeg2video", 50, {"g": "8", "bf": "2"}, "50 frames a second, as it states"),
+    "mjpeg": ("mjpeg", 25, {}, "without times or rate: they are those of 25 frames a second"),
+}
+
+
+@pytest.mark.parametrize("suffix", RAW)
+def test_frames_of_a_raw_stream_follow_at_its_rate_in_order(tmp_path: Path, suffix: str) -> None:
+    codec, fps, options, note = RAW[suffix]
+    shades = [np.full((48, 64, 3), 20 + 9 * index, np.uint8) for index in range(24)]
+    pix_fmt = "yuvj420p" if codec == "mjpeg" else "yuv420p"
+    path = encode(tmp_path / f"a.{suffix}", shades, fps=fps, codec=codec, pix_fmt=pix_fmt, options=options)
+    frames, report = read(path)
+    assert times_of(frames) == [pytest.approx(index / fps, abs=1e-9) for index in range(24)]
+    means = [float(frame.image.mean()) for frame in frames if frame.image is not None]
+    assert means == sorted(means)
+    assert means == pytest.approx([float(image.mean()) for image in shades], abs=8)
+    assert not report.problems
+    assert len(report.notes) == 1
+    assert report.notes[0].endswith(note)
+    late, late_report = read(path, SamplingSettings(start_s=10 / fps, end_s=12 / fps))
+    assert times_of(late) == [pytest.approx(index / fps, abs=1e-9) for index in (10, 11, 12)]
+    assert late_report.notes == report.notes
+    assert len(list(peek(Source("a", path, "video"), SamplingSettings()))) == math.ceil(24 / fps)
+    assert_reads_on(path)
+
+
+def test_a_raw_stream_that_is_cut_is_read_to_the_cut(tmp_path: Path) -> None:
+    path = encode(tmp_path / "a.h264", moving_face(24, 64, 48), options={"g": "8", "bf": "0"})
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    frames, report = read(path)
+    assert 4 < len(frames) < 24
+    assert report.stopped is None
+
+
+def animated(path: Path, durations: Sequence[int], **how: Any) -> list[np.ndarray]:
+    """An animation, each of whose frames is shown for so many milliseconds; returns what they show."""
+    images = moving_face(len(durations), 64, 48)
+    first, *others = map(Image.fromarray, images)
+    first.save(path, save_all=True, append_images=others, duration=list(durations), **how)
+    return images
+
+
+@pytest.mark.parametrize(
+    ("suffix", "how"), [("webp", {"lossless": True}), ("apng", {"format": "png"}), ("avif", {"quality": 100})]
+)
+def test_frames_of_a_picture_that_moves_have_their_times(
+    tmp_path: Path, suffix: str, how: dict[str, Any]
+) -> None:
+    path = tmp_path / f"a.{suffix}"
+    images = animated(path, [100, 250, 50, 40, 300], **how)
+    frames, report = read(path)
+    assert times_of(frames) == [0, 0.1, 0.35, 0.4, 0.44]
+    for frame, image in zip(frames, images, strict=True):
+        assert frame.image is not None
+        assert np.abs(frame.image.astype(int) - image).mean() < 3
+    assert not report.problems
+    assert [frame.time_s for frame in read(path, SamplingSettings(start_s=0.3))[0]] == [0.35, 0.4, 0.44]
+    assert len(list(peek(Source("a", path, "video"), SamplingSettings()))) == 1
+    assert_reads_on(path)
+
+
+def test_frames_of_an_animation_without_durations_are_shown_a_tenth_of_a_second(tmp_path: Path) -> None:
+    animated(tmp_path / "a.webp", [0, 200, 0, 100])
+    assert times_of(read(tmp_path / "a.webp")[0]) == [0, 0.1, 0.3, 0.4]
+
+
+def test_a_damaged_animation(tmp_path: Path) -> None:
+    path = tmp_path / "a.webp"
+    animated(path, [100] * 5, lossless=True)
+    whole = path.read_bytes()
+    third = [at.start() for at in re.finditer(b"ANMF", whole)][2]
+    path.write_bytes(whole[: third + 50] + bytes(200) + whole[third + 250 :])
+    frames, report = read(path)
+    assert len(frames) == 2
+    assert report.problems == ["reading stopped early: failed to read next frame"]
+    path.write_bytes(whole[:-100])
+    with pytest.raises(SourceOpenError, match=r"a\.webp cannot be opened as an animation"):
+        read(path)
 
 
 def test_frames_without_times_of_their_own_follow_each_other(tmp_path: Path) -> None:
@@ -361,6 +446,20 @@ def test_a_late_start_decodes_little_of_what_comes_before(
     late, _ = read(path, SamplingSettings(start_s=16))
     assert [all_of(frame)[1:] for frame in late] == [all_of(frame)[1:] for frame in whole[64:]]
     assert len(decoded) < 24
+
+
+def test_reading_on_in_pages(tmp_path: Path) -> None:
+    for name, count in (("a.tif", 3), ("b.png", 1), ("c.tiff", 2)):
+        first, *others = map(Image.fromarray, moving_face(count, 64, 48))
+        first.save(tmp_path / name, **({"save_all": True, "append_images": others} if others else {}))
+    frames, report = read(tmp_path)
+    assert [(frame.index, frame.file) for frame in frames] == [
+        *((index, "a.tif") for index in range(3)),
+        (3, "b.png"),
+        *((index, "c.tiff") for index in (4, 5)),
+    ]
+    assert report.notes == [SEVERAL_PAGES]
+    assert_reads_on(tmp_path)
 
 
 def test_reading_on_in_pictures(tmp_path: Path) -> None:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import csv
 import io
 import os
+import re
 import struct
 import zlib
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 import cv2
@@ -23,7 +25,7 @@ from PIL import Image, ImageOps
 from videos import encode, landscape, moving_face, portrait
 
 from fer_batch.annotation import annotate
-from fer_batch.annotation.decode import DecodeReport, read_frames
+from fer_batch.annotation.decode import SEVERAL_PAGES, DecodeReport, read_frames
 from fer_batch.annotation.frames import Frame
 from fer_batch.annotation.sources import Source, find_sources
 from fer_batch.errors import DecodeError, SourceOpenError
@@ -337,6 +339,89 @@ def test_sixteen_bits(tmp_path: Path, suffix: str, code: int) -> None:
 def test_colours_from_a_table(tmp_path: Path) -> None:
     Image.fromarray(portrait()).quantize(256).save(tmp_path / "a.png")
     assert difference(picture(tmp_path / "a.png"), portrait()) < 6
+
+
+# Pages
+
+
+def pages(path: Path, count: int, **how: Any) -> list[NDArray[np.uint8]]:
+    """A TIFF of several pages; returns what they show."""
+    images = moving_face(count, 64, 48)
+    first, *others = map(Image.fromarray, images)
+    first.save(path, "tiff", save_all=True, append_images=others, **how)
+    return images
+
+
+@pytest.mark.parametrize("how", [{}, {"compression": "tiff_lzw"}, {"big_tiff": True}])
+@pytest.mark.parametrize("name", ["scan.tif", "caf\udce9.tif", "scan.bin"])
+def test_every_page_is_a_picture(tmp_path: Path, name: str, how: dict[str, Any]) -> None:
+    images = pages(tmp_path / "a.tif", 3, **how)
+    path = (tmp_path / "a.tif").rename(tmp_path / name)
+    frames, report = read(path)
+    assert [(frame.index, frame.time_s) for frame in frames] == [(0, None), (1, None), (2, None)]
+    assert {frame.file for frame in frames} == {name.replace("\udce9", "%E9")}
+    for frame, image in zip(frames, images, strict=True):
+        assert frame.image is not None
+        assert difference(frame.image, image) == 0
+    assert report.notes == [SEVERAL_PAGES]
+
+
+def test_every_page_is_turned_upright(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    images = pages(tmp_path / "a.tif", 2, exif=exif)
+    for frame, image in zip(read(tmp_path / "a.tif")[0], images, strict=True):
+        assert frame.image is not None
+        assert difference(frame.image, np.rot90(image, -1)) == 0
+
+
+def test_a_smaller_copy_or_a_mask_is_no_page(tmp_path: Path) -> None:
+    """A TIFF of gray pages by hand: no library writes what a page is said to be."""
+    data = bytearray(b"II*\0\0\0\0\0")
+    pointer = 4
+    for shade, kind in ((10, 0), (20, 1), (30, 2), (40, 4)):
+        pixels = len(data)
+        data += bytes([shade]) * 64
+        struct.pack_into("<I", data, pointer, len(data))
+        values = {254: kind, 256: 8, 257: 8, 258: 8, 259: 1, 262: 1, 273: pixels, 277: 1, 278: 8, 279: 64}
+        data += struct.pack("<H", len(values))
+        data += b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in values.items())
+        pointer = len(data)
+        data += bytes(4)
+    (tmp_path / "a.tif").write_bytes(data)
+    frames, report = read(tmp_path / "a.tif")
+    assert [frame.image.mean() for frame in frames if frame.image is not None] == [10, 30]
+    assert not report.problems
+
+
+def test_a_damaged_page_stops_no_other(tmp_path: Path) -> None:
+    pages(tmp_path / "a.tif", 3, compression="tiff_lzw")
+    data = bytearray((tmp_path / "a.tif").read_bytes())
+    strips = [found.start() for found in re.finditer(re.escape(struct.pack("<HHI", 273, 4, 1)), data)]
+    data[strips[1] + 8 : strips[1] + 12] = struct.pack("<I", 1 << 30)
+    (tmp_path / "a.tif").write_bytes(data)
+    frames, report = read(tmp_path / "a.tif")
+    assert [frame.corrupt for frame in frames] == [False, True, False]
+    assert report.problems == ["damaged frames: 1", "a.tif (page 2) cannot be decoded"]
+
+
+def test_a_list_of_pages_that_leads_in_a_circle_ends(tmp_path: Path) -> None:
+    pages(tmp_path / "a.tif", 2)
+    data = bytearray((tmp_path / "a.tif").read_bytes())
+    (first,) = struct.unpack_from("<I", data, 4)
+    (tags,) = struct.unpack_from("<H", data, first)
+    (second,) = struct.unpack_from("<I", data, first + 2 + 12 * tags)
+    (tags,) = struct.unpack_from("<H", data, second)
+    struct.pack_into("<I", data, second + 2 + 12 * tags, first)
+    (tmp_path / "a.tif").write_bytes(data)
+    assert len(read(tmp_path / "a.tif")[0]) == 2
+
+
+@pytest.mark.parametrize(("name", "kind"), [("a.avif", "avif"), ("a.jp2", "jpeg2000"), ("a.ppm", "ppm")])
+def test_rarer_pictures(tmp_path: Path, name: str, kind: str) -> None:
+    how = {"quality": 95} if kind == "avif" else {}
+    Image.fromarray(portrait()).save(tmp_path / name, kind, **how)
+    assert difference(picture(tmp_path / name), portrait()) < 4
 
 
 def bomb() -> bytes:

@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import shutil
+import wave
 from pathlib import Path, PurePosixPath
 
+import cv2
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
+from videos import encode, landscape, moving_face
 
+from fer_batch.annotation.decode import DecodeReport, read_frames
+from fer_batch.annotation.frames import Frame
+from fer_batch.annotation.skipped import Skipped
 from fer_batch.annotation.sources import find_sources, natural_key
 from fer_batch.emotions import Emotion
-from fer_batch.errors import SourceOpenError, UsageError
+from fer_batch.errors import NothingFoundError, SourceOpenError, UsageError
+from fer_batch.settings import SamplingSettings
 
 
 def touch(root: Path, *names: str) -> None:
@@ -284,12 +294,199 @@ def test_nothing_there(tmp_path: Path) -> None:
     with pytest.raises(SourceOpenError, match="xxx cannot be read: File name too long"):
         names(tmp_path, "x" * 300)
     touch(tmp_path, "notes.txt", "empty/readme")
-    with pytest.raises(UsageError, match="neither a video nor a picture"):
-        names(tmp_path, "notes.txt")
     with pytest.raises(UsageError, match="there are no sources"):
         find_sources([], out=tmp_path / "out")
     with pytest.raises(UsageError, match="no video and no picture"):
         names(tmp_path, "empty")
+
+
+# Files whose suffix does not tell
+
+
+def looked_at(root: Path, *named: str) -> tuple[list[tuple[str, str]], Skipped]:
+    """The sources under some names, with their kinds, and what is skipped."""
+    skipped = Skipped()
+    found = find_sources([root / name for name in named], out=root / "out", skipped=skipped)
+    return [(source.name, source.kind) for source in found], skipped
+
+
+def a_video(path: Path, suffix: str = ".mkv") -> bytes:
+    """What a small recording holds."""
+    return encode(path.with_name(f"made{suffix}"), moving_face(3, 64, 48)).read_bytes()
+
+
+def sound() -> bytes:
+    data = io.BytesIO()
+    with wave.open(data, "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(8000)
+        file.writeframes(bytes(range(256)) * 64)
+    return data.getvalue()
+
+
+SCRIPT = "ffconcat version 1.0\nfile secret.mkv\n"
+PLAYLIST = "#EXTM3U\n#EXT-X-TARGETDURATION:10\n#EXTINF:10,\nsecret.ts\n#EXT-X-ENDLIST\n"
+DESCRIPTION = "v=0\no=- 0 0 IN IP4 127.0.0.1\ns=x\nc=IN IP4 127.0.0.1\nt=0 0\nm=video 5004 RTP/AVP 96\n"
+
+
+def test_what_is_in_a_folder_is_read_or_counted(tmp_path: Path) -> None:
+    folder, video = tmp_path / "s", a_video(tmp_path / "x")
+    folder.mkdir()
+    files = {
+        "camera.dav": video,
+        "export.264": a_video(tmp_path / "x", ".h264"),
+        "monday.mod": video,
+        "2024-01-02": video,
+        "backup.0007": a_video(tmp_path / "x", ".h264"),
+        "a.txt": b"text",
+        "b.txt": b"text",
+        "c.json": b"{}",
+        "README": b"text",
+        "tone.dat": sound(),
+        "noise.bin": np.random.default_rng(0).bytes(20_000),
+        "empty.dat": b"",
+        "list.xyz": SCRIPT.encode(),
+        "._camera.dav": b"of another system",
+        "Thumbs.db": b"\0",
+    }
+    for name, content in files.items():
+        (folder / name).write_bytes(content)
+    found, skipped = looked_at(tmp_path, "s", "s", "s/*", "s/b.*")
+    assert sorted(found) == sorted(
+        (name, "video") for name in ("2024-01-02", "backup", "camera", "export", "monday")
+    )
+    assert skipped.suffixes == {".dat": 2, ".txt": 2, "": 1, ".bin": 1, ".json": 1, ".xyz": 1}
+    assert skipped.lines == [
+        "skipped 8 files that are neither video nor picture "
+        "(.dat 2, .txt 2, no suffix 1, .bin 1, .json 1, .xyz 1)"
+    ]
+    assert not skipped.unread
+
+
+def test_pictures_that_are_not_read_are_named_with_the_reason(tmp_path: Path) -> None:
+    touch(tmp_path, "s/a.png", "s/5.heic", *(f"s/{number}.HEIC" for number in range(5)), "s/z.nef")
+    (tmp_path / "s" / "photo.old").write_bytes(cv2.imencode(".jpg", landscape(32, 32))[1].tobytes())
+    (tmp_path / "s" / "gone.cam").symlink_to("nowhere")
+    found, skipped = looked_at(tmp_path, "s")
+    assert found == [("s", "images")]
+    assert skipped.suffixes == {}
+    s = tmp_path / "s"
+    assert skipped.lines == [
+        f"not read: {s}/gone.cam: it cannot be read: No such file or directory",
+        f"not read: {s}/photo.old: it holds a picture, and has not the suffix of one: rename it, or name it",
+        f"not read: {s}/z.nef: raw photographs are not read: develop them into JPEG, PNG or TIFF",
+        f"not read: {s}/0.HEIC, {s}/1.HEIC, {s}/2.HEIC and 3 more: HEIC pictures are not read: save them as "
+        "JPEG or PNG",
+    ]
+    assert [entry["file"] for entry in skipped.facts["not_read"]][-1] == f"{s}/5.heic"
+
+
+def test_files_of_results_are_not_counted(tmp_path: Path) -> None:
+    touch(tmp_path, "s/a.mp4")
+    finish(tmp_path, "a")
+    before = (tmp_path / "out").rename(tmp_path / "s" / "before")
+    touch(before, "a/faces.csv", "confusion_matrix.csv", "confusion_matrix.png", "own.csv")
+    (before / "summary.csv").write_text("source,status,reason,frames\n")
+    _, skipped = looked_at(tmp_path, "s", "s/before/*")
+    assert skipped.suffixes == {".csv": 1}
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="the system has no named pipes")
+def test_nothing_but_regular_files_is_opened(tmp_path: Path) -> None:
+    touch(tmp_path, "s/a.mp4")
+    for name in ("pipe.txt", "pipe.cam", "pipe"):
+        os.mkfifo(tmp_path / "s" / name)  # whoever opens it waits for ever
+    assert looked_at(tmp_path, "s")[1].suffixes == {"": 1, ".cam": 1, ".txt": 1}
+    with pytest.raises(NothingFoundError, match="it is no regular file"):
+        looked_at(tmp_path, "s/pipe")
+
+
+def test_a_folder_of_text_alone(tmp_path: Path) -> None:
+    touch(tmp_path, *(f"s/{number}.txt" for number in range(1200)), "s/a.json")
+    with pytest.raises(
+        NothingFoundError,
+        match=r"no video and no picture in .*s, results .* left out; skipped 1,201 files that are neither "
+        r"video nor picture \(\.txt 1,200, \.json 1\)",
+    ):
+        looked_at(tmp_path, "s")
+
+
+def test_a_file_that_is_named_is_what_is_in_it(tmp_path: Path) -> None:
+    video, picture = a_video(tmp_path / "x"), cv2.imencode(".jpg", landscape(32, 32))[1].tobytes()
+    for name, content in {"clip.jpg": video, "clip.xyz": video, "a.txt": video, "photo": picture}.items():
+        (tmp_path / name).write_bytes(content)
+    found, _ = looked_at(tmp_path, "clip.jpg", "clip.xyz", "a.txt", "photo")
+    assert [kind for _, kind in found] == ["video", "video", "video", "image"]
+    assert all(frames(tmp_path / name) for name in ("clip.jpg", "clip.xyz", "a.txt", "photo"))
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "it is empty"),
+        (b"Dear diary", "it holds text"),
+        (SCRIPT.encode(), "it holds text"),
+        (DESCRIPTION.encode(), "it holds text"),
+        (b"PK\3\4" + bytes(100), "nothing in it is known to FFmpeg or OpenCV"),
+        (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "it is a HEIC picture, which no library here can read"),
+    ],
+)
+def test_a_named_file_that_is_neither_says_what_was_found(
+    tmp_path: Path, content: bytes, message: str
+) -> None:
+    (tmp_path / "a.log").write_bytes(content)
+    with pytest.raises(
+        NothingFoundError,
+        match=rf"^not read: .*a\.log: it is neither a video nor a picture: {message}",
+    ):
+        looked_at(tmp_path, "a.log")
+
+
+def test_a_named_file_that_is_neither_stops_no_other(tmp_path: Path) -> None:
+    touch(tmp_path, "a.mp4", "notes.txt")
+    found, skipped = looked_at(tmp_path, "a.mp4", "notes.txt")
+    assert found == [("a", "video")]
+    assert list(skipped.unread) == [str(tmp_path / "notes.txt")]
+
+
+@pytest.mark.parametrize("name", ["a.mp4", "a.avi", "a.mkv", "a.dat", "a.txt", "a.m3u8", "a.ffconcat"])
+@pytest.mark.parametrize("text", [SCRIPT, PLAYLIST, DESCRIPTION])
+def test_no_text_has_another_file_read(tmp_path: Path, name: str, text: str) -> None:
+    for secret in ("secret.mkv", "secret.ts"):
+        encode(tmp_path / secret, moving_face(3, 64, 48))
+    (tmp_path / name).write_text(text)
+    with pytest.raises((NothingFoundError, SourceOpenError)):
+        frames(tmp_path / name)
+    (tmp_path / name).write_bytes(text.encode() + bytes(100))
+    with pytest.raises((NothingFoundError, SourceOpenError)):
+        frames(tmp_path / name)
+
+
+def frames(path: Path) -> list[Frame]:
+    (source,) = find_sources([path], out=path.parent / "out")
+    return list(read_frames(source, SamplingSettings(), DecodeReport()))
+
+
+def test_pictures_that_move_are_videos(tmp_path: Path) -> None:
+    images = [Image.fromarray(image) for image in moving_face(3, 64, 48)]
+    (tmp_path / "s").mkdir()
+    for suffix in ("webp", "png", "avif"):
+        images[0].save(tmp_path / "s" / f"still.{suffix}")
+        images[0].save(
+            tmp_path / "s" / f"moving {suffix}.{suffix}",
+            save_all=True,
+            append_images=images[1:],
+            duration=100,
+        )
+    found, skipped = looked_at(tmp_path, "s")
+    assert found == [
+        ("s", "images"),
+        *((f"moving {suffix}", "video") for suffix in ("avif", "png", "webp")),
+    ]
+    assert not skipped.lines
+    (folder, *_) = find_sources([tmp_path / "s"], out=tmp_path / "out")
+    assert [path.name for path in folder.pictures] == ["still.avif", "still.png", "still.webp"]
 
 
 @given(st.lists(st.integers(0, 10**6), unique=True))
