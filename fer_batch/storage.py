@@ -271,6 +271,8 @@ FRAME_COLUMNS: tuple[Column, ...] = (
     _TIME,
     Column("faces", pa.int64(), "number of faces, those expected between searches counted in"),
     Column("status", pa.string(), "`ok`, or `corrupt`: decoded with errors, or not decodable"),
+    Column("width", pa.int64(), "width of the upright picture, in pixels; empty where it is not decodable"),
+    Column("height", pa.int64(), "its height, in pixels"),
 )
 
 SUMMARY_COLUMNS: tuple[Column, ...] = (

@@ -83,6 +83,8 @@ class TrackedFrame:
     """What to cut out and judge: `faces`, or, where none were searched, the same faces as they were last
     found, moved along with their tracks. They are a guess, which is why `faces` has no landmarks there, and
     no scores."""
+    size: tuple[int, int] | None
+    """Height and width of the picture in pixels; None where it could not be decoded."""
     missed: Future[int] | None
     """As in `DetectedFrame`."""
     resume: dict[str, Any] | None

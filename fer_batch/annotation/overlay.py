@@ -147,6 +147,8 @@ class _Row:
     file: str | None
     time_s: float | None
     corrupt: bool
+    size: tuple[int, int] | None
+    """Height and width in pixels; None where it could not be decoded."""
     faces: tuple[DrawnFace, ...]
     seen: tuple[bool, ...]
     """Of each face, whether it was found there: where nobody searched, it is only expected."""
@@ -162,7 +164,7 @@ def _rows(frames: pq.ParquetFile, faces: pq.ParquetFile) -> Iterator[_Row]:
     wanted = (*place, "detection_score", "emotion", *LABELS, "smoothed_emotion", *SMOOTHED)
     by_frame = groupby(_read(faces, wanted), key=itemgetter("frame"))
     following = next(by_frame, None)
-    for row in _read(frames, ("frame", "file", "time_s", "status")):
+    for row in _read(frames, ("frame", "file", "time_s", "status", "width", "height")):
         found: list[dict[str, Any]] = []
         if following is not None and following[0] == row["frame"]:
             found = list(following[1])
@@ -173,6 +175,7 @@ def _rows(frames: pq.ParquetFile, faces: pq.ParquetFile) -> Iterator[_Row]:
             file=row.get("file"),
             time_s=row["time_s"],
             corrupt=row["status"] != "ok",
+            size=None if row["width"] is None else (row["height"], row["width"]),
             faces=tuple(map(_drawn_face, found)),
             seen=seen,
         )
@@ -209,24 +212,42 @@ def _with_heads(
 
     if source.kind != "video" or settings.faces_only:
         return ((row, [whole_head(to_hide(face)) for face in row.faces]) for row in rows)
-    shown, read_ahead = tee(rows)
+    shown, read_ahead = tee(_with_scales(rows))
     sights = (
         (
             cast(float, row.time_s),
             any(row.seen) or (number % settings.detection.every == 0 and not row.corrupt),
             {
-                cast(int, face.track): to_hide(face)
+                cast(int, face.track): _scaled(to_hide(face), 1 / x, 1 / y)
                 for face, seen in zip(row.faces, row.seen, strict=True)
                 if seen
             },
         )
-        for number, row in enumerate(read_ahead)
+        for number, (row, (x, y)) in enumerate(read_ahead)
     )
     hidden = heads(sights, settings.tracking.max_gap_s)
     return (
-        (row, [*boxes, *(whole_head(to_hide(face)) for face in row.faces)])
-        for row, boxes in zip(shown, hidden, strict=True)
+        (row, [*(_scaled(box, x, y) for box in boxes), *(whole_head(to_hide(face)) for face in row.faces)])
+        for (row, (x, y)), boxes in zip(shown, hidden, strict=True)
     )
+
+
+def _with_scales(rows: Iterable[_Row]) -> Iterator[tuple[_Row, tuple[float, float]]]:
+    """The rows of a video, and how many times as wide and high each frame is as the first.
+
+    A face that is missed where a stream changes its size is where it was in the picture, not in its pixels.
+    """
+    first, x, y = None, 1.0, 1.0
+    for row in rows:
+        first = first or row.size
+        if first and row.size:
+            x, y = row.size[1] / first[1], row.size[0] / first[0]
+        yield row, (x, y)
+
+
+def _scaled(box: Box, x: float, y: float) -> Box:
+    x0, y0, x1, y1 = box
+    return x * x0, y * y0, x * x1, y * y1
 
 
 def _beside(

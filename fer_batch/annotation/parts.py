@@ -138,12 +138,15 @@ def discard_parts(folder: Path) -> None:
 
 def _frame_table(frames: list[AnnotatedFrame]) -> pa.Table:
     read = [annotated.tracked.frame for annotated in frames]
+    sizes = [annotated.tracked.size or (None, None) for annotated in frames]
     columns = {
         "file": [frame.file for frame in read],
         "frame": [frame.index for frame in read],
         "time_s": [frame.time_s for frame in read],
         "faces": [len(annotated.tracked.faces) for annotated in frames],
         "status": ["corrupt" if frame.corrupt else "ok" for frame in read],
+        "width": [width for _, width in sizes],
+        "height": [height for height, _ in sizes],
         "missed": [missed and missed.result() for missed in (one.tracked.missed for one in frames)],
     }
     return pa.table(columns, _FRAMES)

@@ -227,7 +227,8 @@ def follow(frames: Iterable[DetectedFrame], tracker: Tracker | None) -> Iterator
                 "glance": marked.glance and _as_json(marked.glance),
                 "tracker": None if tracker is None else tracker.state,
             }
-        yield TrackedFrame(frame, faces, tracks, to_crop, detected.missed, resume)
+        size = None if frame.picture is None else frame.picture.size
+        yield TrackedFrame(frame, faces, tracks, to_crop, size, detected.missed, resume)
 
 
 @dataclass(frozen=True)

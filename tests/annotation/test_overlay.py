@@ -89,7 +89,9 @@ class Annotated:
         for frame in read[known]:
             place = {"source": "source", "file": frame.file, "frame": frame.index, "time_s": frame.time_s}
             found = self.faces.get(frame.index, [])
-            rows.append(place | {"faces": len(found), "status": "corrupt" if frame.corrupt else "ok"})
+            height, width = (None, None) if frame.picture is None else frame.picture.size
+            status = {"faces": len(found), "status": "corrupt" if frame.corrupt else "ok"}
+            rows.append(place | status | {"width": width, "height": height})
             faces += [place | one | {"face": number} for number, one in enumerate(found)]
         for name, columns, content in (
             ("frames", FRAME_COLUMNS, rows),
@@ -527,6 +529,26 @@ def test_blurred_faces_are_where_they_went_and_not_only_where_they_were_expected
     for number, (image, original) in enumerate(zip(done.shown()[1], originals, strict=True)):
         assert alike(image, original, boxes[number]) < 0.4, number
         assert not len(detector.detect(image)), number
+
+
+def test_a_face_that_is_missed_where_frames_become_larger_is_hidden_there(tmp_path: Path) -> None:
+    small = [portrait(640, 360)] * 10
+    large = [portrait(1280, 720)] * 10
+    parts = [
+        encode(tmp_path / f"{start}.ts", images, times=[start + n / 25 for n in range(10)]).read_bytes()
+        for start, images in ((0.0, small), (0.4, large))
+    ]
+    (tmp_path / "a.ts").write_bytes(b"".join(parts))
+    detector = YuNet(yunet_file(), DetectionSettings())
+    box = detector.detect(small[0]).boxes[0]
+    done = Annotated(tmp_path / "a.ts", tmp_path / "out", {n: [face(box)] for n in range(10)})
+    done.draw(AnnotateSettings(privacy=PrivacySettings(blur=True)))
+    rows = pq.read_table(done.folder / "frames.parquet").to_pydict()
+    assert rows["width"] == [640] * 10 + [1280] * 10
+    shown = done.shown()[1]
+    assert len(shown) == 20
+    for image in shown:
+        assert not len(detector.detect(image))
 
 
 def test_a_search_of_a_damaged_frame_is_none(tmp_path: Path) -> None:
