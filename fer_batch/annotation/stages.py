@@ -25,7 +25,7 @@ from fer_batch.annotation.frames import (
     TrackedFrame,
 )
 from fer_batch.annotation.parts import Resume
-from fer_batch.annotation.scenes import Glance, glance, is_cut
+from fer_batch.annotation.scenes import Thumbnail, compare, is_cut, thumbnail
 from fer_batch.annotation.track import Tracker
 from fer_batch.errors import UsageError
 from fer_batch.inference.classifier import Classifies
@@ -84,8 +84,11 @@ def _marked(
             frame = replace(frame, picture=picture)  # noqa: PLW2901 - nobody is to see the other
         # Pictures have no time, so nothing goes on from one to the next.
         if picture is not None and frame.time_s is not None:
-            seen = glance(picture)
-        cut = before is not None and seen is not None and is_cut(before, seen)
+            seen = thumbnail(picture)
+        cut, shift = False, (0.0, 0.0)
+        if before is not None and seen is not None:
+            cut = is_cut(before, seen)
+            shift = shift if cut else compare(before, seen).shift
         # Tracks alone fill a frame that is not searched. A picture has none, nor has a scene's first frame;
         # and where faces are, no track tells for longer than `max_gap_s`.
         closely = _is_to_search_closely(number, frame.time_s, last_s)
@@ -95,7 +98,7 @@ def _marked(
             longest_s = settings.tracking.max_gap_s + SAME_TIME_S
             search = search or max(frame.time_s, next_s) - searched_s > longest_s
             searched_s = frame.time_s if search and picture is not None else searched_s
-        yield MarkedFrame(frame, number, cut, search, closely, seen)
+        yield MarkedFrame(frame, number, cut, search, closely, seen, shift)
         before, number, last_s = seen, number + 1, frame.time_s
 
 
@@ -301,7 +304,7 @@ def one_by_one(batches: Iterable[Sequence[T]]) -> Iterator[T]:
     return chain.from_iterable(batches)
 
 
-def _as_json(seen: Glance) -> dict[str, object]:
+def _as_json(seen: Thumbnail) -> dict[str, object]:
     return {"brightness": seen.brightness.tolist(), "size": list(seen.size)}
 
 
