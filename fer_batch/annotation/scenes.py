@@ -7,9 +7,12 @@ does not correlate is another scene.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
-from typing import cast
+from itertools import pairwise
+from statistics import median
+from typing import Any, cast
 
 import cv2
 import numpy as np
@@ -34,8 +37,15 @@ _NOISE = 0.3
 _SHIFTED = 0.25
 """How much better a shift must explain the tiles: mean fall of the logarithm of what is left unexplained. A
 camera that moves makes it fall by 1 and more; somebody who moves in front of a resting one lets it rise."""
-_SAME = 0.45
-"""Least correlation of two frames of one scene."""
+_SAME, _SAME_SHARE = 0.4, 0.5
+"""Least correlation of two frames of one scene, and the same as a share of what is usual around them: where
+much moves near the camera, frames of one scene have less in common."""
+_USUAL = 5
+"""Frames before that tell what is usual."""
+_FLASH_S = 0.3
+"""Longest time, in seconds, after which the scene before is taken up again as if nothing had been."""
+LOOK_AHEAD = 2
+"""Frames after one that tell whether it is a flash: a camera's falls on one or two."""
 _FLAT = 1.0
 """Standard deviation of the detail of a thumbnail, 0–255, below which there is nothing to compare: black and
 white frames, the ends of a fade, a covered lens."""
@@ -104,11 +114,98 @@ def compare(before: Thumbnail, after: Thumbnail) -> Comparison:
     return Comparison(aligned, (right * width / _COLUMNS, down * height / _ROWS))
 
 
-def is_cut(before: Thumbnail, after: Thumbnail) -> bool:
-    """Whether two successive frames are of different scenes, or sizes: no box outlives either."""
-    if before.size != after.size:
-        return True
-    return not (before.is_flat or after.is_flat) and compare(before, after).correlation < _SAME
+@dataclass(frozen=True, eq=False)
+class SceneState:
+    """What the frames after one are compared with."""
+
+    last: Thumbnail
+    """Of the last frame."""
+    known: Thumbnail
+    """Of the last frame by which the scene is known: flashes and flat frames tell nothing."""
+    known_s: float
+    """When that frame is shown, in seconds."""
+    usual: tuple[float, ...] = ()
+    """Correlations of the scene's latest frames, each with the one before it."""
+
+    @classmethod
+    def from_json(cls, state: Mapping[str, Any]) -> SceneState:
+        """The state that `as_json` was taken of."""
+        last, known = (
+            Thumbnail(np.array(state[name]["brightness"], np.uint8), tuple(state[name]["size"]))
+            for name in ("last", "known")
+        )
+        return cls(last, known, state["known_s"], tuple(state["usual"]))
+
+    def as_json(self) -> dict[str, Any]:
+        """The state as JSON can hold it without loss."""
+        last, known = (
+            {"brightness": seen.brightness.tolist(), "size": list(seen.size)}
+            for seen in (self.last, self.known)
+        )
+        return {"last": last, "known": known, "known_s": self.known_s, "usual": list(self.usual)}
+
+
+@dataclass(frozen=True, eq=False)
+class SceneStep:
+    """What is known of a frame among its neighbours."""
+
+    cut: bool
+    """It begins a new scene."""
+    shift: tuple[float, float]
+    """As of `Comparison`, since the frame before; (0, 0) at a cut."""
+    state: SceneState
+    """What the next frame is compared with."""
+
+
+def next_frame(
+    state: SceneState | None,
+    seen: Thumbnail,
+    time_s: float,
+    following: Sequence[tuple[Thumbnail, float]] = (),
+) -> SceneStep:
+    """Whether a frame begins a new scene, and how far the camera moved.
+
+    Args:
+        state: after the frame before; None for the first frame.
+        seen: the frame.
+        time_s: when it is shown, in seconds.
+        following: up to `LOOK_AHEAD` frames after it, and when they are shown. Without them, a flash that
+            leaves nothing to recognise and is not all white is a cut.
+    """
+    if state is None or state.last.size != seen.size:  # no box outlives another size
+        return SceneStep(state is not None, (0.0, 0.0), SceneState(seen, seen, time_s))
+    if seen.is_flat:
+        return SceneStep(False, (0.0, 0.0), replace(state, last=seen))
+    step = compare(state.last, seen)
+    since = step if state.known is state.last else compare(state.known, seen)
+    if state.known.is_flat or since.correlation >= _least(state, seen, since.correlation, following):
+        usual = (*state.usual, since.correlation)[-_USUAL:]
+        shift = step.shift if step.correlation >= _SAME else (0.0, 0.0)
+        return SceneStep(False, shift, SceneState(seen, seen, time_s, usual))
+    if _comes_back(state, following):
+        return SceneStep(False, (0.0, 0.0), replace(state, last=seen))
+    return SceneStep(True, (0.0, 0.0), SceneState(seen, seen, time_s))
+
+
+def _least(
+    state: SceneState, seen: Thumbnail, correlation: float, following: Sequence[tuple[Thumbnail, float]]
+) -> float:
+    """The least correlation with which a frame is one of the scene."""
+    if correlation >= _SAME:
+        return _SAME
+    row = [seen, *(after for after, _ in following)]
+    around = [compare(*pair).correlation for pair in pairwise(row) if pair[0].size == pair[1].size]
+    return min(_SAME, _SAME_SHARE * median((*state.usual, *around) or (1.0,)))
+
+
+def _comes_back(state: SceneState, following: Sequence[tuple[Thumbnail, float]]) -> bool:
+    """Whether one of the next frames is of the scene as it was a moment ago."""
+    return any(
+        time_s - state.known_s <= _FLASH_S
+        and after.size == state.known.size
+        and compare(state.known, after).correlation >= _SAME
+        for after, time_s in following
+    )
 
 
 def _energy(values: Floats) -> float:
