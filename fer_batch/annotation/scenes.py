@@ -37,13 +37,21 @@ _NOISE = 0.3
 _SHIFTED = 0.25
 """How much better a shift must explain the tiles: mean fall of the logarithm of what is left unexplained. A
 camera that moves makes it fall by 1 and more; somebody who moves in front of a resting one lets it rise."""
-_SAME, _SAME_SHARE = 0.4, 0.5
+_SAME, _SAME_SHARE = 0.4, 0.4
 """Least correlation of two frames of one scene, and the same as a share of what is usual around them: where
 much moves near the camera, frames of one scene have less in common."""
 _USUAL = 5
 """Frames before that tell what is usual."""
 _FLASH_S = 0.3
 """Longest time, in seconds, after which the scene before is taken up again as if nothing had been."""
+_TICK_S, _LONGEST_TICK_S = 0.1, 0.25
+"""Least and greatest time, in seconds, between the frames in which dissolves are sought."""
+_DISSOLVES = 3, 6, 9
+"""Over how many of those times; divisible by three."""
+_GONE = 0.5
+"""Share of itself to which the scene before falls until another may be said to have taken its place."""
+_GROWS = 0.8
+"""Least correlation of what has come since with the same a third of the time earlier; 0.1 less for two."""
 LOOK_AHEAD = 2
 """Frames after one that tell whether it is a flash: a camera's falls on one or two."""
 _FLAT = 1.0
@@ -126,23 +134,33 @@ class SceneState:
     """When that frame is shown, in seconds."""
     usual: tuple[float, ...] = ()
     """Correlations of the scene's latest frames, each with the one before it."""
+    ticks: tuple[tuple[float, Thumbnail], ...] = ()
+    """Some of its latest frames, evenly spread, in which dissolves are sought, and when each is shown."""
 
     @classmethod
     def from_json(cls, state: Mapping[str, Any]) -> SceneState:
         """The state that `as_json` was taken of."""
-        last, known = (
-            Thumbnail(np.array(state[name]["brightness"], np.uint8), tuple(state[name]["size"]))
-            for name in ("last", "known")
-        )
-        return cls(last, known, state["known_s"], tuple(state["usual"]))
+
+        def shown(brightness: list[list[int]], size: list[int]) -> Thumbnail:
+            return Thumbnail(np.array(brightness, np.uint8), (size[0], size[1]))
+
+        ticks = tuple((time_s, shown(*seen)) for time_s, seen in state["ticks"])
+        last, known = shown(*state["last"]), shown(*state["known"])
+        return cls(last, known, state["known_s"], tuple(state["usual"]), ticks)
 
     def as_json(self) -> dict[str, Any]:
         """The state as JSON can hold it without loss."""
-        last, known = (
-            {"brightness": seen.brightness.tolist(), "size": list(seen.size)}
-            for seen in (self.last, self.known)
-        )
-        return {"last": last, "known": known, "known_s": self.known_s, "usual": list(self.usual)}
+
+        def listed(seen: Thumbnail) -> list[list[Any]]:
+            return [seen.brightness.tolist(), list(seen.size)]
+
+        return {
+            "last": listed(self.last),
+            "known": listed(self.known),
+            "known_s": self.known_s,
+            "usual": list(self.usual),
+            "ticks": [(time_s, listed(seen)) for time_s, seen in self.ticks],
+        }
 
 
 @dataclass(frozen=True, eq=False)
@@ -181,7 +199,10 @@ def next_frame(
     if state.known.is_flat or since.correlation >= _least(state, seen, since.correlation, following):
         usual = (*state.usual, since.correlation)[-_USUAL:]
         shift = step.shift if step.correlation >= _SAME else (0.0, 0.0)
-        return SceneStep(False, shift, SceneState(seen, seen, time_s, usual))
+        ticks = _ticks(state, seen, time_s)
+        if ticks is not state.ticks and _is_dissolved([tick for _, tick in ticks]):
+            return SceneStep(True, (0.0, 0.0), SceneState(seen, seen, time_s))
+        return SceneStep(False, shift, SceneState(seen, seen, time_s, usual, ticks))
     if _comes_back(state, following):
         return SceneStep(False, (0.0, 0.0), replace(state, last=seen))
     return SceneStep(True, (0.0, 0.0), SceneState(seen, seen, time_s))
@@ -206,6 +227,43 @@ def _comes_back(state: SceneState, following: Sequence[tuple[Thumbnail, float]])
         and compare(state.known, after).correlation >= _SAME
         for after, time_s in following
     )
+
+
+def _ticks(state: SceneState, seen: Thumbnail, time_s: float) -> tuple[tuple[float, Thumbnail], ...]:
+    """The frames in which dissolves are sought, with this one where it is time for one."""
+    if state.ticks and 0 <= time_s - state.ticks[-1][0] < _TICK_S:
+        return state.ticks
+    if state.ticks and not 0 <= time_s - state.ticks[-1][0] <= _LONGEST_TICK_S:
+        return ((time_s, seen),)
+    return (*state.ticks, (time_s, seen))[-_DISSOLVES[-1] - 1 :]
+
+
+def _is_dissolved(row: Sequence[Thumbnail]) -> bool:
+    """Whether another scene has grown in the place of the one that was there.
+
+    In a dissolve every frame is the first one, fading, and what comes, which is one and the same picture at
+    every time. Where something moves, what was not there before is another picture every time.
+    """
+    return any(
+        _dissolves(row[-1 - count], [row[-1 - count * step // 3] for step in (2, 1, 0)])
+        for count in _DISSOLVES
+        if len(row) > count
+    )
+
+
+def _dissolves(first: Thumbnail, rest: Sequence[Thumbnail]) -> bool:
+    energy = _energy(first.detail)
+    left = [float(np.vdot(first.detail, seen.detail)) / energy for seen in rest] if energy else [1.0]
+    if left[-1] >= _GONE or sorted(left, reverse=True) != left:
+        return False
+    come = [cast(Floats, seen.detail - share * first.detail) for seen, share in zip(rest, left, strict=True)]
+    energies = [_energy(new) for new in come]
+    # Fades and blur take something away, and nothing comes.
+    least = 0.5 * max(_energy(rest[-1].detail), 0.15 * energy)
+    if energies[-1] < least or energies[0] < 0.03 * energies[-1] or sorted(energies) != energies:
+        return False
+    grows = min(_correlation(come[0], come[2]) + 0.1, _correlation(come[1], come[2]))
+    return grows >= _GROWS and compare(first, rest[-1]).correlation < _SAME
 
 
 def _energy(values: Floats) -> float:

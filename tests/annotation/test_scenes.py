@@ -108,6 +108,26 @@ def test_any_size_has_a_thumbnail() -> None:
         assert seen(np.zeros((*size, 3), np.uint8)).brightness.shape == (36, 64)
 
 
+@pytest.mark.parametrize("ahead", [0, LOOK_AHEAD])
+@pytest.mark.parametrize("lasts", [12, 20, 35])
+def test_a_dissolve_ends_a_scene_once_and_when_it_is_nearly_gone(lasts: int, ahead: int) -> None:
+    here, there = moving_face(1)[0], other()
+    shares = [*[0.0] * 25, *np.linspace(0, 1, lasts), *[1.0] * 40]
+    frames = [cv2.addWeighted(here, 1 - share, there, share, 0).astype(np.uint8) for share in shares]
+    (begin,) = begins(frames, ahead=ahead)
+    assert shares[begin] > 0.5
+    assert begin <= 25 + lasts + 3
+
+
+def test_a_slow_zoom_dissolves_nothing() -> None:
+    def nearer(zoom: float) -> np.ndarray:
+        turn = cv2.getRotationMatrix2D((256, 150), 0, zoom)
+        turn[:, 2] += (-96, -60)
+        return cv2.warpAffine(astronaut(), turn, (320, 180), flags=cv2.INTER_AREA)
+
+    assert begins([nearer(1 + 0.02 * step) for step in range(60)]) == []
+
+
 CAMERAS = {
     "shaken": lambda t: (0.5 * 165 * math.sin(4 * math.pi * t), 0.25 * 165 * math.sin(5.2 * math.pi * t)),
     "panning": lambda t: (4 * 165 * min(t % 0.4, 0.4 - t % 0.4) * 2 - 130, 0.0),
