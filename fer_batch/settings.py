@@ -334,7 +334,8 @@ class SmoothingSettings(Settings):
     seconds: NonNegative = 0.25
     """Standard deviation, in seconds, of the Gaussian that weighs a track's faces; 0 smooths nothing."""
     causal: bool = False
-    """Look back only, as a camera that is live must: changes show about 1.35 times `seconds` late."""
+    """Look back only, as a camera that is live must: changes show about 1.35 times `seconds` late, and a
+    flash that leaves little to recognise begins new tracks, as a cut does."""
 
 
 @dataclass(frozen=True)

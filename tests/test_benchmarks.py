@@ -76,6 +76,23 @@ def test_the_figures_of_natural_photographs_are_weighed(monkeypatch: pytest.Monk
     assert np.isnan(read.recall[0])
 
 
+def test_the_cuts_of_a_made_video_are_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    benchmark = benchmark_module("scenes", monkeypatch)
+    material = benchmark.takes([encode(tmp_path / "a.mp4", moving_face(20))])
+    made = benchmark.a_mix(material, 0.1, np.random.default_rng(0))
+    assert len(made.images) == len(made.happening) >= 0.1 * 60 * benchmark.FPS
+    begins = benchmark.found_in(made)["fer-batch"]
+    score = benchmark.Score()
+    score.add(made, begins)
+    assert score.all.total() == len(made.changes) > 0
+    assert score.found["cut"] == score.all["cut"]
+    perfect = benchmark.Score()
+    perfect.add(made, [last for _, _, last in made.changes])
+    assert (perfect.precision, perfect.recall, perfect.f1) == (1, 1, 1)
+    perfect.add(made, [*(last for _, _, last in made.changes), 0])
+    assert perfect.false.total() == 1
+
+
 def test_a_picture_with_faces_of_a_size_has_them_where_it_says(monkeypatch: pytest.MonkeyPatch) -> None:
     benchmark = benchmark_module("detect_size", monkeypatch)
     source = (cv2.resize(astronaut(), (512, 512)), np.array([FACE], np.float32))

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fer_batch.annotation.face_quality import FaceQuality
-from fer_batch.annotation.scenes import Glance
+from fer_batch.annotation.scenes import SceneState
 from fer_batch.inference.detections import Detections
 from fer_batch.inference.picture import Picture
 
@@ -55,8 +55,11 @@ class MarkedFrame:
     """Faces are to be searched in it."""
     closely: bool
     """They are to be searched at its full size too."""
-    glance: Glance | None
-    """What the next frame is compared with."""
+    glance: SceneState | None
+    """What the next frames are compared with."""
+    shift: tuple[float, float] = (0.0, 0.0)
+    """How far the picture's content moved since the frame before, in pixels to the right and down; (0, 0) at
+    a cut or where that is not known."""
 
 
 @dataclass(frozen=True, eq=False)

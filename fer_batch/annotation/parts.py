@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 
 from fer_batch.annotation.decode import DecodeReport, Position
 from fer_batch.annotation.frames import AnnotatedFrame
-from fer_batch.annotation.scenes import Glance
+from fer_batch.annotation.scenes import SceneState
 from fer_batch.emotions import LABELS
 from fer_batch.storage import (
     FACE_COLUMNS,
@@ -47,7 +47,7 @@ class Resume:
     position: Position
     number: int
     """Sampled frames so far."""
-    glance: Glance | None
+    glance: SceneState | None
     tracker: dict[str, Any] | None
 
 
@@ -87,7 +87,7 @@ class Parts:
         return Resume(
             position=Position(**state["position"]),
             number=state["number"],
-            glance=seen and Glance(np.array(seen["brightness"], np.uint8), tuple(seen["size"])),
+            glance=seen and SceneState.from_json(seen),
             tracker=state["tracker"],
         )
 

@@ -1,9 +1,18 @@
-"""Where one scene of a video ends and another begins."""
+"""Where one scene of a video ends and another begins, and how the camera moved within one.
+
+Frames are compared as thumbnails. What is left of a thumbnail without its own blur does not change with
+exposure; global motion is found by phase correlation (Kuglin & Hines 1975) and taken back; what then still
+does not correlate is another scene.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import cast
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property, lru_cache
+from itertools import pairwise
+from statistics import median
+from typing import Any, cast
 
 import cv2
 import numpy as np
@@ -11,35 +20,314 @@ from numpy.typing import NDArray
 
 from fer_batch.inference.picture import Picture
 
-_SIDES = (32, 18)
-"""Width and height of what frames are compared by, in pixels: smaller than anything that moves."""
-_CUT = 20.0
-"""Mean difference of brightness, 0–255, from which the scene is another: the content value of PySceneDetect
-for brightness alone, which cuts at 27 on full-size frames; a glance, without detail, differs by less."""
+Floats = NDArray[np.float32]
+
+_COLUMNS, _ROWS = 64, 36
+"""Width and height of thumbnails in pixels, whatever the shape of the frame."""
+_BLUR = 3.0
+"""Standard deviation, in pixels of the thumbnail, of the blur that is taken away: light falls on more."""
+_LARGEST_SHIFT = 0.5
+"""Share of the frame's sides by which content may move from frame to frame and be recognised."""
+_NO_SHIFT = 0.05
+"""Pixels of the thumbnail below which a shift is noise."""
+_TILE = 6, 8
+"""Height and width, in pixels of the thumbnail, of the tiles that have a say in whether the camera moved."""
+_NOISE = 0.3
+"""Standard deviation of a pixel of a thumbnail, 0–255, that nothing is concluded from."""
+_SHIFTED = 0.25
+"""How much better a shift must explain the tiles: mean fall of the logarithm of what is left unexplained. A
+camera that moves makes it fall by 1 and more; somebody who moves in front of a resting one lets it rise."""
+_SAME, _SAME_SHARE = 0.4, 0.4
+"""Least correlation of two frames of one scene, and the same as a share of what is usual around them: where
+much moves near the camera, frames of one scene have less in common."""
+_USUAL = 5
+"""Frames before that tell what is usual."""
+_FLASH_S = 0.3
+"""Longest time, in seconds, after which the scene before is taken up again as if nothing had been."""
+_TICK_S, _LONGEST_TICK_S = 0.1, 0.25
+"""Least and greatest time, in seconds, between the frames in which dissolves are sought."""
+_DISSOLVES = 3, 6, 9
+"""Over how many of those times; divisible by three."""
+_GONE = 0.5
+"""Share of itself to which the scene before falls until another may be said to have taken its place."""
+_GROWS = 0.8
+"""Least correlation of what has come since with the same a third of the time earlier; 0.1 less for two."""
+LOOK_AHEAD = 2
+"""Frames after one that tell whether it is a flash: a camera's falls on one or two."""
+_FLAT = 1.0
+"""Standard deviation of the detail of a thumbnail, 0–255, below which there is nothing to compare: black and
+white frames, the ends of a fade, a covered lens."""
 
 
 @dataclass(frozen=True, eq=False)
-class Glance:
-    """What successive frames are compared by."""
+class Thumbnail:
+    """What frames are compared by."""
 
     brightness: NDArray[np.uint8]
-    """uint8 [18, 32]."""
+    """uint8 [36, 64]."""
     size: tuple[int, int]
     """Height and width of the frame in pixels."""
 
+    @cached_property
+    def detail(self) -> Floats:
+        """float32 [36, 64]: the brightness without its blur."""
+        brightness = self.brightness.astype(np.float32)
+        return brightness - cv2.GaussianBlur(brightness, (0, 0), _BLUR)
 
-def glance(picture: Picture) -> Glance:
-    """A picture's size, and its brightness at a glance."""
+    @cached_property
+    def is_flat(self) -> bool:
+        """Whether there is nothing to compare."""
+        return _energy(self.detail) < self.detail.size * _FLAT**2
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What two frames have in common."""
+
+    correlation: float
+    """Of their details where they overlap once the shift is taken back, -1 to 1; 0 where one is flat."""
+    shift: tuple[float, float]
+    """How far the content moved, in pixels of the frame to the right and down; (0, 0) where that is not
+    known."""
+
+
+def thumbnail(picture: Picture) -> Thumbnail:
+    """A picture's thumbnail."""
     # Every pixel of a large picture would be averaged at the cost of decoding it.
     height, width = picture.size
-    step = max(1, min(height // (4 * _SIDES[1]), width // (4 * _SIDES[0])))
+    step = max(1, min(height // (2 * _ROWS), width // (2 * _COLUMNS)))
     seen = picture.gray(slice(None, None, step), slice(None, None, step))
-    return Glance(
-        cast(NDArray[np.uint8], cv2.resize(seen, _SIDES, interpolation=cv2.INTER_AREA)), picture.size
+    small = cv2.resize(seen, (_COLUMNS, _ROWS), interpolation=cv2.INTER_AREA)
+    return Thumbnail(cast(NDArray[np.uint8], small), picture.size)
+
+
+def compare(before: Thumbnail, after: Thumbnail) -> Comparison:
+    """Align two frames of one size, and tell how alike they are and how far the content moved."""
+    if before.is_flat or after.is_flat:
+        return Comparison(0.0, (0.0, 0.0))
+    resting = _correlation(before.detail, after.detail)
+    right, down = _phase_shift(before.detail, after.detail)
+    too_far = abs(right) > _LARGEST_SHIFT * _COLUMNS or abs(down) > _LARGEST_SHIFT * _ROWS
+    if too_far or max(abs(right), abs(down)) < _NO_SHIFT:
+        return Comparison(resting, (0.0, 0.0))
+    moved, overlap = _moved(before.detail, right, down)
+    aligned = _correlation(moved[overlap], after.detail[overlap])
+    if aligned <= resting:
+        return Comparison(resting, (0.0, 0.0))
+    if _gain(before.detail, moved, after.detail) < _SHIFTED:
+        return Comparison(aligned, (0.0, 0.0))
+    more_right, more_down = _refinement(moved[overlap], after.detail[overlap])
+    right, down = right + more_right, down + more_down
+    height, width = after.size
+    return Comparison(aligned, (right * width / _COLUMNS, down * height / _ROWS))
+
+
+@dataclass(frozen=True, eq=False)
+class SceneState:
+    """What the frames after one are compared with."""
+
+    last: Thumbnail
+    """Of the last frame."""
+    known: Thumbnail
+    """Of the last frame by which the scene is known: flashes and flat frames tell nothing."""
+    known_s: float
+    """When that frame is shown, in seconds."""
+    usual: tuple[float, ...] = ()
+    """Correlations of the scene's latest frames, each with the one before it."""
+    ticks: tuple[tuple[float, Thumbnail], ...] = ()
+    """Some of its latest frames, evenly spread, in which dissolves are sought, and when each is shown."""
+
+    @classmethod
+    def from_json(cls, state: Mapping[str, Any]) -> SceneState:
+        """The state that `as_json` was taken of."""
+
+        def shown(brightness: list[list[int]], size: list[int]) -> Thumbnail:
+            return Thumbnail(np.array(brightness, np.uint8), (size[0], size[1]))
+
+        ticks = tuple((time_s, shown(*seen)) for time_s, seen in state["ticks"])
+        last, known = shown(*state["last"]), shown(*state["known"])
+        return cls(last, known, state["known_s"], tuple(state["usual"]), ticks)
+
+    def as_json(self) -> dict[str, Any]:
+        """The state as JSON can hold it without loss."""
+
+        def listed(seen: Thumbnail) -> list[list[Any]]:
+            return [seen.brightness.tolist(), list(seen.size)]
+
+        return {
+            "last": listed(self.last),
+            "known": listed(self.known),
+            "known_s": self.known_s,
+            "usual": list(self.usual),
+            "ticks": [(time_s, listed(seen)) for time_s, seen in self.ticks],
+        }
+
+
+@dataclass(frozen=True, eq=False)
+class SceneStep:
+    """What is known of a frame among its neighbours."""
+
+    cut: bool
+    """It begins a new scene."""
+    shift: tuple[float, float]
+    """As of `Comparison`, since the frame before; (0, 0) at a cut."""
+    state: SceneState
+    """What the next frame is compared with."""
+
+
+def next_frame(
+    state: SceneState | None,
+    seen: Thumbnail,
+    time_s: float,
+    following: Sequence[tuple[Thumbnail, float]] = (),
+) -> SceneStep:
+    """Whether a frame begins a new scene, and how far the camera moved.
+
+    Args:
+        state: after the frame before; None for the first frame.
+        seen: the frame.
+        time_s: when it is shown, in seconds.
+        following: up to `LOOK_AHEAD` frames after it, and when they are shown. Without them, a flash that
+            leaves nothing to recognise and is not all white is a cut.
+    """
+    if state is None or state.last.size != seen.size:  # no box outlives another size
+        return SceneStep(state is not None, (0.0, 0.0), SceneState(seen, seen, time_s))
+    if seen.is_flat:
+        return SceneStep(False, (0.0, 0.0), replace(state, last=seen))
+    step = compare(state.last, seen)
+    since = step if state.known is state.last else compare(state.known, seen)
+    if state.known.is_flat or since.correlation >= _least(state, seen, since.correlation, following):
+        usual = (*state.usual, since.correlation)[-_USUAL:]
+        shift = step.shift if step.correlation >= _SAME else (0.0, 0.0)
+        ticks = _ticks(state, seen, time_s)
+        if ticks is not state.ticks and _is_dissolved([tick for _, tick in ticks]):
+            return SceneStep(True, (0.0, 0.0), SceneState(seen, seen, time_s))
+        return SceneStep(False, shift, SceneState(seen, seen, time_s, usual, ticks))
+    if _comes_back(state, following):
+        return SceneStep(False, (0.0, 0.0), replace(state, last=seen))
+    return SceneStep(True, (0.0, 0.0), SceneState(seen, seen, time_s))
+
+
+def _least(
+    state: SceneState, seen: Thumbnail, correlation: float, following: Sequence[tuple[Thumbnail, float]]
+) -> float:
+    """The least correlation with which a frame is one of the scene."""
+    if correlation >= _SAME:
+        return _SAME
+    row = [seen, *(after for after, _ in following)]
+    around = [compare(*pair).correlation for pair in pairwise(row) if pair[0].size == pair[1].size]
+    return min(_SAME, _SAME_SHARE * median((*state.usual, *around) or (1.0,)))
+
+
+def _comes_back(state: SceneState, following: Sequence[tuple[Thumbnail, float]]) -> bool:
+    """Whether one of the next frames is of the scene as it was a moment ago."""
+    return any(
+        time_s - state.known_s <= _FLASH_S
+        and after.size == state.known.size
+        and compare(state.known, after).correlation >= _SAME
+        for after, time_s in following
     )
 
 
-def is_cut(before: Glance, after: Glance) -> bool:
-    """Whether two successive frames are of different scenes, or sizes: no box outlives either."""
-    difference = np.abs(before.brightness.astype(np.int16) - after.brightness)
-    return before.size != after.size or float(difference.mean()) > _CUT
+def _ticks(state: SceneState, seen: Thumbnail, time_s: float) -> tuple[tuple[float, Thumbnail], ...]:
+    """The frames in which dissolves are sought, with this one where it is time for one."""
+    if state.ticks and 0 <= time_s - state.ticks[-1][0] < _TICK_S:
+        return state.ticks
+    if state.ticks and not 0 <= time_s - state.ticks[-1][0] <= _LONGEST_TICK_S:
+        return ((time_s, seen),)
+    return (*state.ticks, (time_s, seen))[-_DISSOLVES[-1] - 1 :]
+
+
+def _is_dissolved(row: Sequence[Thumbnail]) -> bool:
+    """Whether another scene has grown in the place of the one that was there.
+
+    In a dissolve every frame is the first one, fading, and what comes, which is one and the same picture at
+    every time. Where something moves, what was not there before is another picture every time.
+    """
+    return any(
+        _dissolves(row[-1 - count], [row[-1 - count * step // 3] for step in (2, 1, 0)])
+        for count in _DISSOLVES
+        if len(row) > count
+    )
+
+
+def _dissolves(first: Thumbnail, rest: Sequence[Thumbnail]) -> bool:
+    energy = _energy(first.detail)
+    left = [float(np.vdot(first.detail, seen.detail)) / energy for seen in rest] if energy else [1.0]
+    if left[-1] >= _GONE or sorted(left, reverse=True) != left:
+        return False
+    come = [cast(Floats, seen.detail - share * first.detail) for seen, share in zip(rest, left, strict=True)]
+    energies = [_energy(new) for new in come]
+    # Fades and blur take something away, and nothing comes.
+    least = 0.5 * max(_energy(rest[-1].detail), 0.15 * energy)
+    if energies[-1] < least or energies[0] < 0.03 * energies[-1] or sorted(energies) != energies:
+        return False
+    grows = min(_correlation(come[0], come[2]) + 0.1, _correlation(come[1], come[2]))
+    return grows >= _GROWS and compare(first, rest[-1]).correlation < _SAME
+
+
+def _energy(values: Floats) -> float:
+    """The sum of the squares."""
+    return float(np.vdot(values, values))
+
+
+def _correlation(a: Floats, b: Floats) -> float:
+    """Of two details of one shape; their means are next to nothing already."""
+    product = _energy(a) * _energy(b)
+    return float(np.vdot(a, b)) / product**0.5 if product else 0.0
+
+
+@lru_cache(maxsize=1)
+def _window() -> Floats:
+    """float32 [36, 64]: without it, edges of the picture would be taken for content that rests."""
+    return cast(Floats, cv2.createHanningWindow((_COLUMNS, _ROWS), cv2.CV_32F))
+
+
+def _phase_shift(before: Floats, after: Floats) -> tuple[float, float]:
+    """How far content moved to the right and down, in pixels of the thumbnail."""
+    # OpenCV would lay a window over the very arrays that it is given.
+    shift, _ = cv2.phaseCorrelate(before * _window(), after * _window())
+    return shift[0], shift[1]
+
+
+def _moved(detail: Floats, right: float, down: float) -> tuple[Floats, tuple[slice, slice]]:
+    """The detail moved, and the rows and columns into which something was moved."""
+    matrix = np.array([[1, 0, right], [0, 1, down]], np.float32)
+    moved = cast(Floats, cv2.warpAffine(detail, matrix, (_COLUMNS, _ROWS)))
+    return moved, (_inside(down, _ROWS), _inside(right, _COLUMNS))
+
+
+def _inside(shift: float, side: int) -> slice:
+    return slice(max(0, int(np.ceil(shift))), side - max(0, int(np.ceil(-shift))))
+
+
+def _refinement(moved: Floats, after: Floats) -> tuple[float, float]:
+    """How much farther to the right and down content has to be moved, in pixels of the thumbnail.
+
+    One step of Gauss and Newton (Lucas & Kanade 1981), which halves the error of the peak's place.
+    """
+    across, along = (cv2.Sobel(moved, cv2.CV_32F, *order, scale=1 / 8) for order in ((1, 0), (0, 1)))
+    left = cast(Floats, cv2.subtract(moved, after))
+    xx, xy, yy = (float(np.vdot(a, b)) for a, b in ((across, across), (across, along), (along, along)))
+    x, y = float(np.vdot(across, left)), float(np.vdot(along, left))
+    determinant = xx * yy - xy * xy
+    if determinant < 0.01 * xx * yy or not determinant:  # stripes: nothing tells how far they moved along
+        return 0.0, 0.0
+    right, down = (yy * x - xy * y) / determinant, (xx * y - xy * x) / determinant
+    return (right, down) if max(abs(right), abs(down)) < 1 else (0.0, 0.0)
+
+
+def _gain(resting: Floats, moved: Floats, after: Floats) -> float:
+    """How much better moved content explains a frame than resting content: mean logarithm over tiles.
+
+    Every tile has the same say, however much there is in it: a head is not the camera.
+    """
+    left = [_tiles(after - content) for content in (resting, moved)]
+    return float(np.log(left[0] / left[1]).mean())
+
+
+def _tiles(difference: Floats) -> Floats:
+    """The mean square of each tile, and of noise."""
+    height, width = _TILE
+    squares = (difference * difference).reshape(_ROWS // height, height, _COLUMNS // width, width)
+    return squares.mean((1, 3)) + _NOISE**2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Executor
 from contextlib import closing
@@ -25,7 +26,7 @@ from fer_batch.annotation.frames import (
     TrackedFrame,
 )
 from fer_batch.annotation.parts import Resume
-from fer_batch.annotation.scenes import Glance, glance, is_cut
+from fer_batch.annotation.scenes import LOOK_AHEAD, Thumbnail, next_frame, thumbnail
 from fer_batch.annotation.track import Tracker
 from fer_batch.errors import UsageError
 from fer_batch.inference.classifier import Classifies
@@ -70,33 +71,49 @@ def mark(
 def _marked(
     frames: Iterable[Frame], settings: AnnotateSettings, resume: Resume | None
 ) -> Iterator[MarkedFrame]:
-    number, before = (resume.number, resume.glance) if resume else (0, None)
+    number, scene = (resume.number, resume.glance) if resume else (0, None)
     searched_s = resume.tracker["searched_s"] if resume and resume.tracker else 0.0
     last_s = resume.position.time_s if resume else None
-    for frame, following in _with_next(frames):
-        seen, picture = before, frame.picture
-        if picture is not None and settings.privacy.masks:
-            if frame.time_s is not None:
-                _check_masks(picture.size, settings.privacy.masks)
-            image = picture.rgb()
-            blacken(image, settings.privacy.masks)
-            picture = ArrayPicture(image)
-            frame = replace(frame, picture=picture)  # noqa: PLW2901 - nobody is to see the other
-        # Pictures have no time, so nothing goes on from one to the next.
-        if picture is not None and frame.time_s is not None:
-            seen = glance(picture)
-        cut = before is not None and seen is not None and is_cut(before, seen)
+    for (frame, seen), *following in _with_following(
+        (_seen(frame, settings) for frame in frames), LOOK_AHEAD
+    ):
+        cut, shift = False, (0.0, 0.0)
+        if seen is not None and frame.time_s is not None:
+            later = () if settings.smoothing.causal else _thumbnails(following)
+            step = next_frame(scene, seen, frame.time_s, later)
+            cut, shift, scene = step.cut, step.shift, step.state
         # Tracks alone fill a frame that is not searched. A picture has none, nor has a scene's first frame;
         # and where faces are, no track tells for longer than `max_gap_s`.
         closely = _is_to_search_closely(number, frame.time_s, last_s)
         search = cut or closely or number % settings.detection.every == 0 or frame.time_s is None
         if frame.time_s is not None:
-            next_s = frame.time_s if following is None or following.time_s is None else following.time_s
+            next_s = following[0][0].time_s if following else None
             longest_s = settings.tracking.max_gap_s + SAME_TIME_S
-            search = search or max(frame.time_s, next_s) - searched_s > longest_s
-            searched_s = frame.time_s if search and picture is not None else searched_s
-        yield MarkedFrame(frame, number, cut, search, closely, seen)
-        before, number, last_s = seen, number + 1, frame.time_s
+            search = search or max(frame.time_s, next_s or 0.0) - searched_s > longest_s
+            searched_s = frame.time_s if search and frame.picture is not None else searched_s
+        yield MarkedFrame(frame, number, cut, search, closely, scene, shift)
+        number, last_s = number + 1, frame.time_s
+
+
+def _seen(frame: Frame, settings: AnnotateSettings) -> tuple[Frame, Thumbnail | None]:
+    """The frame, with what must not be seen blackened, and its thumbnail; None where it has none.
+
+    Pictures have no time, so nothing is followed from one to the next.
+    """
+    picture = frame.picture
+    if picture is not None and settings.privacy.masks:
+        if frame.time_s is not None:
+            _check_masks(picture.size, settings.privacy.masks)
+        image = picture.rgb()
+        blacken(image, settings.privacy.masks)
+        picture = ArrayPicture(image)
+        frame = replace(frame, picture=picture)
+    return frame, None if picture is None or frame.time_s is None else thumbnail(picture)
+
+
+def _thumbnails(frames: Iterable[tuple[Frame, Thumbnail | None]]) -> list[tuple[Thumbnail, float]]:
+    """Those that there are, and when their frames are shown."""
+    return [(seen, frame.time_s) for frame, seen in frames if seen is not None and frame.time_s is not None]
 
 
 def _is_to_search_closely(number: int, time_s: float | None, last_s: float | None) -> bool:
@@ -124,14 +141,18 @@ def _check_masks(size: tuple[int, int], masks: Sequence[tuple[int, int, int, int
         raise UsageError(f"no mask lies inside the frames of {width}x{height} pixels: {stated}")
 
 
-def _with_next(frames: Iterable[Frame]) -> Iterator[tuple[Frame, Frame | None]]:
-    """Each frame and the one behind it; no third is held, as `itertools.tee` would."""
-    remaining = iter(frames)
-    frame = next(remaining, None)
-    while frame is not None:
-        following = next(remaining, None)
-        yield frame, following
-        frame = following
+def _with_following(items: Iterable[T], count: int) -> Iterator[tuple[T, ...]]:
+    """Each item and up to so many after it; no others are held."""
+    remaining = iter(items)
+    held = deque(islice(remaining, count))
+    for item in remaining:
+        held.append(item)
+        del item  # it would outlive its turn
+        yield tuple(held)
+        held.popleft()
+    while held:
+        yield tuple(held)
+        held.popleft()
 
 
 @dataclass(frozen=True)
@@ -224,7 +245,7 @@ def follow(frames: Iterable[DetectedFrame], tracker: Tracker | None) -> Iterator
             resume = {
                 "position": asdict(Position.of(frame)),
                 "number": marked.number + 1,
-                "glance": marked.glance and _as_json(marked.glance),
+                "glance": marked.glance and marked.glance.as_json(),
                 "tracker": None if tracker is None else tracker.state,
             }
         size = None if frame.picture is None else frame.picture.size
@@ -300,10 +321,6 @@ def in_batches(items: Iterable[T], size: int) -> Iterator[list[T]]:
 def one_by_one(batches: Iterable[Sequence[T]]) -> Iterator[T]:
     """The items of all batches, in order."""
     return chain.from_iterable(batches)
-
-
-def _as_json(seen: Glance) -> dict[str, object]:
-    return {"brightness": seen.brightness.tolist(), "size": list(seen.size)}
 
 
 def _unseen(boxes: NDArray[np.float32]) -> Detections:

@@ -19,7 +19,7 @@ from fer_batch.model.onnx_file import ModelCard
 from fer_batch.settings import AnnotateSettings, DetectionSettings, TrackingSettings
 
 
-def test_no_more_frames_are_held_than_this_one_and_the_next() -> None:
+def test_no_more_frames_are_held_than_this_one_and_the_next_two() -> None:
     alive: weakref.WeakSet[Frame] = weakref.WeakSet()
     held: list[int] = []
 
@@ -33,7 +33,7 @@ def test_no_more_frames_are_held_than_this_one_and_the_next() -> None:
         held.append(len(alive))
         del marked
     assert len(held) == 200
-    assert max(held) <= 3  # the source may hold its last
+    assert max(held) <= 4  # the source may hold its last
 
 
 def test_the_roundness_of_a_clock_makes_no_search() -> None:
