@@ -19,6 +19,8 @@ SET_BACK_S, SET_AHEAD_S = 1.0, 10.0
 """A clock that leaps back or ahead by more was set anew, where it may be, as in joined transport streams."""
 _USUAL_RATE = Fraction(25)
 """Frames a second of a stream that says nothing of them."""
+_RATES = 1, 1000
+"""What a raw stream may state; cameras whose clock is in the file around it state ticks of that instead."""
 _STATED_BY_STREAM_S = 0.5
 _STATED_BY_FILE_S = 2.0
 """How much earlier than stated a healthy file may end: what states it is exact, or a rough sum."""
@@ -120,7 +122,7 @@ def step(stream: av.VideoStream) -> Fraction:
 def _stated_rate(stream: av.VideoStream) -> Fraction | None:
     """Frames a second as the stream itself says; None where it does not. FFmpeg's own guesses say 25 then."""
     rate = stream.codec_context.framerate
-    return rate if rate and rate > 0 else None
+    return rate if rate and _RATES[0] <= rate <= _RATES[1] else None
 
 
 def _note(stated: Fraction | None) -> str:

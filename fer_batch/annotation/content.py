@@ -10,6 +10,7 @@ from av.error import FFmpegError
 
 from fer_batch.annotation.container import has_clock, moving_pictures, open_container
 from fer_batch.annotation.still import PNG_START
+from fer_batch.annotation.suffixes import HEIC_UNREAD
 from fer_batch.errors import InputError
 
 _HEAD = 4096
@@ -28,7 +29,6 @@ _HEIC = frozenset({b"heic", b"heix", b"heim", b"heis"})
 _AVIF, _AVIF_SEQUENCE = b"avif", b"avis"
 _MOST_CHUNKS = 1000
 """Pieces of a picture file that are looked through before it counts as one that does not move."""
-NO_HEIC = "a HEIC picture, which no library here can read: save it as JPEG or PNG"
 
 
 def kind_by_content(path: Path) -> Literal["video", "image"] | None:
@@ -55,7 +55,7 @@ def described(path: Path) -> str:
     if not head:
         return "it is empty" if path.is_file() else "it is no regular file"
     if _brands(head) & _HEIC:
-        return f"it is {NO_HEIC}"
+        return HEIC_UNREAD
     if _is_text(head):
         return "it holds text"
     try:

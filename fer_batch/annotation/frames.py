@@ -20,7 +20,7 @@ class Frame:
     """One picture of a source."""
 
     index: int
-    """0-based, in order of presentation; for picture folders the position in natural order."""
+    """0-based, in order of presentation; of pictures in natural order, each page of a file one of its own."""
     time_s: float | None
     """Presentation time since the stream's start, in seconds; None for pictures."""
     picture: Picture | None

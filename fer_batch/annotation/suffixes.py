@@ -23,8 +23,11 @@ STILL_SUFFIXES = PICTURE_SUFFIXES | _suffixes("avif dib jp2 jpe pbm pnm ppm")
 MOVING_SUFFIXES = _suffixes("avif png webp")
 """Of pictures that may move."""
 
+HEIC_UNREAD = "HEIC pictures are not read: save them as JPEG or PNG"
+"""FFmpeg opens the tiles of which cameras make them, and nothing here puts those together."""
+
 UNREAD_SUFFIXES = {
-    **dict.fromkeys(_suffixes("heic heif hif"), "HEIC pictures are not read: save them as JPEG or PNG"),
+    **dict.fromkeys(_suffixes("heic heif hif"), HEIC_UNREAD),
     **dict.fromkeys(
         _suffixes("exr hdr jxl jxr pcx psb psd ras sgi tga xcf"),
         "pictures of this format are not read: save them as JPEG or PNG",
@@ -34,7 +37,7 @@ UNREAD_SUFFIXES = {
         "raw photographs are not read: develop them into JPEG, PNG or TIFF",
     ),
 }
-"""Pictures that no library here reads, and what is said of them. One that is named is tried all the same."""
+"""Pictures that are not read, and what is said of them. One that is named is tried all the same."""
 
 OTHER_SUFFIXES = _suffixes(
     "7z aac ac3 aif aiff amr ape ass avro bak bash bat bib bz2 c cc cfg conf cpp css csv ctl dcm dll doc "

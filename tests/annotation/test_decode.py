@@ -147,6 +147,12 @@ def test_frames_of_a_raw_stream_follow_at_its_rate_in_order(tmp_path: Path, suff
     assert_reads_on(path)
 
 
+def test_a_rate_that_no_camera_has_is_not_believed(tmp_path: Path) -> None:
+    frames, report = read(encode(tmp_path / "a.h264", moving_face(5, 64, 48), fps=90_000))
+    assert times_of(frames) == [0, 0.04, 0.08, 0.12, 0.16]
+    assert report.notes == ["a raw stream without times or rate: they are those of 25 frames a second"]
+
+
 def test_a_raw_stream_that_is_cut_is_read_to_the_cut(tmp_path: Path) -> None:
     path = encode(tmp_path / "a.h264", moving_face(24, 64, 48), options={"g": "8", "bf": "0"})
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])

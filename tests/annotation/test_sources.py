@@ -429,7 +429,7 @@ def test_a_file_that_is_named_is_what_is_in_it(tmp_path: Path) -> None:
         (SCRIPT.encode(), "it holds text"),
         (DESCRIPTION.encode(), "it holds text"),
         (b"PK\3\4" + bytes(100), "nothing in it is known to FFmpeg or OpenCV"),
-        (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "it is a HEIC picture, which no library here can read"),
+        (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "HEIC pictures are not read: save them as JPEG or PNG"),
     ],
 )
 def test_a_named_file_that_is_neither_says_what_was_found(

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
+from PIL import Image
 from processes import run, stop_when
 from videos import encode, in_pq, landscape, moving_face
 
@@ -50,6 +51,44 @@ def test_what_to_know_of_sound_results_is_said(tmp_path: Path) -> None:
     assert "\n  note cam: HDR (PQ) converted to SDR, white at 203 cd/m2\n" in done.stdout
     told = run("annotate", video, "--out", tmp_path / "out", "--json")
     assert json.loads(told.stdout)["sources"][0]["notes"] == "HDR (PQ) converted to SDR, white at 203 cd/m2"
+
+
+def test_whatever_lies_in_a_folder_is_read_or_told_of(tmp_path: Path) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    encode(tmp_path / "a.mkv", moving_face(4)).rename(folder / "take.cam")
+    encode(folder / "export.h264", moving_face(4), fps=30)
+    first, *others = map(Image.fromarray, moving_face(3))
+    for name in ("scan.tif", "moving.webp"):
+        first.save(folder / name, save_all=True, append_images=others)
+    for name in ("notes.txt", "old.txt", "data.json", "photo.heic"):
+        (folder / name).touch()
+    done = run("annotate", folder, "--out", tmp_path / "out", "--blur")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "4 sources: 4 done now" in done.stdout
+    assert "note export: a raw stream without times: they are those of 30 frames a second" in done.stdout
+    assert "\nskipped 3 files that are neither video nor picture (.txt 2, .json 1)\n" in done.stdout
+    assert f"\nnot read: {folder}/photo.heic: HEIC pictures are not read" in done.stdout
+    frames = {name: pq.read_table(tmp_path / "out" / name / "frames.parquet") for name in ("in", "moving")}
+    assert frames["in"].select(["file", "frame", "faces"]).to_pylist() == [
+        {"file": "scan.tif", "frame": page, "faces": 1} for page in range(3)
+    ]
+    assert frames["moving"]["time_s"].to_pylist() == [0, 0.1, 0.2]
+    drawn = sorted(path.relative_to(tmp_path / "out") for path in (tmp_path / "out").rglob("*overlay*/*.png"))
+    assert [path.name for path in drawn] == ["00000-scan.png", "00001-scan.png", "00002-scan.png"]
+    assert all((tmp_path / "out" / name / "overlay.mp4").is_file() for name in ("take", "export", "moving"))
+    again = json.loads(run("annotate", folder, "--out", tmp_path / "out", "--blur", "--json").stdout)
+    assert set(again["due"].values()) == {"finished"}
+    assert again["skipped"]["neither_video_nor_picture"] == {".txt": 2, ".json": 1}
+    assert [one["file"] for one in again["skipped"]["not_read"]] == [f"{folder}/photo.heic"]
+
+
+def test_a_wrong_file_is_named_with_what_it_holds(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("Dear diary")
+    done = run("annotate", tmp_path / "notes.txt", "--out", tmp_path / "out")
+    assert done.returncode == 2
+    wanted = f"not read: {tmp_path}/notes.txt: it is neither a video nor a picture: it holds text"
+    assert wanted in " ".join(done.stderr.split())
 
 
 @pytest.mark.parametrize(
