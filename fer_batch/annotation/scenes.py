@@ -216,10 +216,12 @@ def next_frame(
             return SceneStep(True, (0.0, 0.0), SceneState(seen, seen, time_s))
         return SceneStep(False, shift, SceneState(seen, seen, time_s, usual, ticks))
     if _evenly(state.known, seen) >= _SAME:
-        return SceneStep(False, (0.0, 0.0), SceneState(seen, seen, time_s, state.usual))
-    if _comes_back(state, following):
-        return SceneStep(False, (0.0, 0.0), replace(state, last=seen))
-    return SceneStep(True, (0.0, 0.0), SceneState(seen, seen, time_s))
+        state = SceneState(seen, seen, time_s, state.usual)
+    elif _comes_back(state, following):
+        state = replace(state, last=seen)
+    else:
+        return SceneStep(True, (0.0, 0.0), SceneState(seen, seen, time_s))
+    return SceneStep(False, (0.0, 0.0), state)
 
 
 def _least(
