@@ -26,6 +26,10 @@ _COLUMNS, _ROWS = 64, 36
 """Width and height of thumbnails in pixels, whatever the shape of the frame."""
 _BLUR = 3.0
 """Standard deviation, in pixels of the thumbnail, of the blur that is taken away: light falls on more."""
+_NEARBY = (15, 15)
+"""Width and height, in pixels of the thumbnail, over which the strength of detail is taken."""
+_WEAK = 4.0
+"""Strength of detail, 0–255, that counts half: below lie noise and compression."""
 _LARGEST_SHIFT = 0.5
 """Share of the frame's sides by which content may move from frame to frame and be recognised."""
 _NO_SHIFT = 0.05
@@ -48,9 +52,11 @@ _TICK_S, _LONGEST_TICK_S = 0.1, 0.25
 """Least and greatest time, in seconds, between the frames in which dissolves are sought."""
 _DISSOLVES = 3, 6, 9
 """Over how many of those times; divisible by three."""
-_GONE = 0.5
-"""Share of itself to which the scene before falls until another may be said to have taken its place."""
-_GROWS = 0.8
+_GONE = 0.6
+"""Correlation with the scene before, at any zoom, below which another has taken its place in a dissolve."""
+_ZOOMS = 0.7, 0.78, 0.87, 0.93, 1.0, 1.07, 1.15, 1.28, 1.42
+"""By how much a camera may have zoomed meanwhile: what is enlarged grows in its place too."""
+_GROWS = 0.7
 """Least correlation of what has come since with the same a third of the time earlier; 0.1 less for two."""
 LOOK_AHEAD = 2
 """Frames after one that tell whether it is a flash: a camera's falls on one or two."""
@@ -73,6 +79,12 @@ class Thumbnail:
         """float32 [36, 64]: the brightness without its blur."""
         brightness = self.brightness.astype(np.float32)
         return brightness - cv2.GaussianBlur(brightness, (0, 0), _BLUR)
+
+    @cached_property
+    def evened(self) -> Floats:
+        """float32 [36, 64]: the detail over its strength nearby: a head says no more than its area."""
+        strength = cv2.sqrt(cv2.boxFilter(self.detail * self.detail, -1, _NEARBY))
+        return cast(Floats, self.detail / (strength + _WEAK))
 
     @cached_property
     def is_flat(self) -> bool:
@@ -203,9 +215,13 @@ def next_frame(
         if ticks is not state.ticks and _is_dissolved([tick for _, tick in ticks]):
             return SceneStep(True, (0.0, 0.0), SceneState(seen, seen, time_s))
         return SceneStep(False, shift, SceneState(seen, seen, time_s, usual, ticks))
-    if _comes_back(state, following):
-        return SceneStep(False, (0.0, 0.0), replace(state, last=seen))
-    return SceneStep(True, (0.0, 0.0), SceneState(seen, seen, time_s))
+    if _evenly(state.known, seen) >= _SAME:
+        state = SceneState(seen, seen, time_s, state.usual)
+    elif _comes_back(state, following):
+        state = replace(state, last=seen)
+    else:
+        return SceneStep(True, (0.0, 0.0), SceneState(seen, seen, time_s))
+    return SceneStep(False, (0.0, 0.0), state)
 
 
 def _least(
@@ -217,6 +233,15 @@ def _least(
     row = [seen, *(after for after, _ in following)]
     around = [compare(*pair).correlation for pair in pairwise(row) if pair[0].size == pair[1].size]
     return min(_SAME, _SAME_SHARE * median((*state.usual, *around) or (1.0,)))
+
+
+def _evenly(before: Thumbnail, after: Thumbnail) -> float:
+    """The correlation of two frames in which every place has the same say."""
+    right, down = _phase_shift(before.evened, after.evened)
+    if abs(right) > _LARGEST_SHIFT * _COLUMNS or abs(down) > _LARGEST_SHIFT * _ROWS:
+        right, down = 0.0, 0.0
+    moved, overlap = _moved(before.evened, right, down)
+    return _correlation(moved[overlap], after.evened[overlap])
 
 
 def _comes_back(state: SceneState, following: Sequence[tuple[Thumbnail, float]]) -> bool:
@@ -253,9 +278,9 @@ def _is_dissolved(row: Sequence[Thumbnail]) -> bool:
 
 def _dissolves(first: Thumbnail, rest: Sequence[Thumbnail]) -> bool:
     energy = _energy(first.detail)
-    left = [float(np.vdot(first.detail, seen.detail)) / energy for seen in rest] if energy else [1.0]
-    if left[-1] >= _GONE or sorted(left, reverse=True) != left:
+    if not energy:
         return False
+    left = [float(np.vdot(first.detail, seen.detail)) / energy for seen in rest]
     come = [cast(Floats, seen.detail - share * first.detail) for seen, share in zip(rest, left, strict=True)]
     energies = [_energy(new) for new in come]
     # Fades and blur take something away, and nothing comes.
@@ -263,7 +288,16 @@ def _dissolves(first: Thumbnail, rest: Sequence[Thumbnail]) -> bool:
     if energies[-1] < least or energies[0] < 0.03 * energies[-1] or sorted(energies) != energies:
         return False
     grows = min(_correlation(come[0], come[2]) + 0.1, _correlation(come[1], come[2]))
-    return grows >= _GROWS and compare(first, rest[-1]).correlation < _SAME
+    if grows < _GROWS:
+        return False
+    return all(compare(_zoomed(first, zoom), rest[-1]).correlation < _GONE for zoom in _ZOOMS)
+
+
+def _zoomed(seen: Thumbnail, zoom: float) -> Thumbnail:
+    right, down = (1 - zoom) * (_COLUMNS - 1) / 2, (1 - zoom) * (_ROWS - 1) / 2
+    matrix = np.array([[zoom, 0, right], [0, zoom, down]], np.float32)
+    brightness = cv2.warpAffine(seen.brightness, matrix, (_COLUMNS, _ROWS), borderMode=cv2.BORDER_REPLICATE)
+    return Thumbnail(cast(NDArray[np.uint8], brightness), seen.size)
 
 
 def _energy(values: Floats) -> float:
