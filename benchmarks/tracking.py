@@ -1,12 +1,13 @@
 """How well faces keep their track numbers, on a crowd whose every face is known.
 
-    python benchmarks/tracking.py DATASET BACKGROUND_VIDEO [--seeds N] [--seconds S]
+    python benchmarks/tracking.py DATASET BACKGROUND_VIDEO [--seeds N] [--first-seed S]
 
-Faces of `val` walk over frames of the video (see crowd.py); YuNet finds them, and 5% of what it finds
-is thrown away. IDF1 (Ristani et al. 2016) is taken against all that it found: what is thrown away alone
-keeps it below 0.975. Faces that the detector does not find are its own figure, the share found. Beside
-the tracker, plain overlap matching: each face goes on with the face of the last frame that it overlaps
-most.
+Faces of `val` walk over frames of the video (see crowd.py), before a camera that rests, at 2 to 60 frames a
+second, and before one that moves. The camera's motion is measured in the pictures, as `annotate` measures
+it, and cuts are known; YuNet finds the faces, and 5% of what it finds is thrown away. IDF1 (Ristani et al.
+2016) is taken against all that it found: what is thrown away alone keeps it below 0.975. Faces that the
+detector does not find are its own figure, the share found. Beside the tracker, plain overlap matching: each
+face goes on with the face of the last frame that it overlaps most.
 """
 
 from __future__ import annotations
@@ -14,21 +15,24 @@ from __future__ import annotations
 import argparse
 import itertools
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import av
 import cv2
 import numpy as np
-from crowd import FPS, CrowdFrame, CrowdSettings, Face, make_crowd
+from crowd import Camera, CrowdFrame, CrowdSettings, Face, film_crowd
 from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
+from fer_batch.annotation.frames import Frame, MarkedFrame
+from fer_batch.annotation.stages import mark
 from fer_batch.annotation.track import Tracker
 from fer_batch.dataset import load_split
 from fer_batch.inference.detector import YuNet, resolve_detector
-from fer_batch.settings import DetectionSettings, TrackingSettings
+from fer_batch.inference.picture import ArrayPicture
+from fer_batch.settings import AnnotateSettings, DetectionSettings, TrackingSettings
 
 FIRST_SEED = 10
 """The tracker's constants were chosen on seeds 0 to 5."""
@@ -42,7 +46,17 @@ SURE = 0.88
 """Score of a face that is fit for the crowd."""
 CANDIDATES = 1000
 Boxes = NDArray[np.float32]
-Follow = Callable[[float, Boxes, bool], NDArray[np.int64]]
+Follow = Callable[[MarkedFrame, Boxes], NDArray[np.int64]]
+RUNS: tuple[tuple[Camera, float, float], ...] = (
+    ("rest", 25, 60),
+    ("shake", 25, 20),
+    ("pan", 25, 20),
+    ("both", 25, 20),
+    ("rest", 2, 60),
+    ("rest", 5, 60),
+    ("rest", 60, 15),
+)
+"""How the camera moves, frames a second, and seconds."""
 
 
 def overlap(a: Boxes, b: Boxes) -> NDArray[np.float64]:
@@ -98,10 +112,10 @@ class Overlapping:
         self.boxes, self.numbers = np.empty((0, 4), np.float32), np.empty(0, np.int64)
         self.fresh = itertools.count()
 
-    def __call__(self, _: float, boxes: Boxes, cut: bool) -> NDArray[np.int64]:
+    def __call__(self, marked: MarkedFrame, boxes: Boxes) -> NDArray[np.int64]:
         """Number the boxes of the next frame."""
         numbers = np.full(len(boxes), -1, np.int64)
-        if len(boxes) and len(self.boxes) and not cut:
+        if len(boxes) and len(self.boxes) and not marked.cut:
             same = overlap(boxes, self.boxes)
             for row, column in zip(*linear_sum_assignment(-same), strict=True):
                 if same[row, column] >= OVERLAPS:
@@ -114,16 +128,20 @@ class Overlapping:
 def tracked(size: tuple[int, int]) -> Follow:
     """Our tracker, as the same kind of function."""
     tracker = Tracker(TrackingSettings())
-    return lambda time_s, boxes, cut: tracker.update(time_s, boxes, size, cut=cut)
+    return lambda marked, boxes: tracker.update(
+        marked.frame.time_s or 0.0, boxes, size, cut=marked.cut, shift=marked.shift
+    )
 
 
-def compare(frames: Sequence[tuple[CrowdFrame, Boxes]], size: tuple[int, int]) -> dict[str, Score]:
+def compare(
+    frames: Sequence[tuple[CrowdFrame, MarkedFrame, Boxes]], size: tuple[int, int]
+) -> dict[str, Score]:
     """Both ways over the same detections."""
     ways: dict[str, Follow] = {"tracker": tracked(size), "plain overlap": Overlapping()}
     scores = {name: Score() for name in ways}
-    for truth, boxes in frames:
+    for truth, marked, boxes in frames:
         for name, follow in ways.items():
-            scores[name].add(truth, boxes, follow(truth.time_s, boxes, truth.cut))
+            scores[name].add(truth, boxes, follow(marked, boxes))
     return scores
 
 
@@ -135,26 +153,48 @@ def main() -> None:
     parser.add_argument("dataset", type=Path)
     parser.add_argument("background", type=Path)
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--seconds", type=float, default=60.0)
+    parser.add_argument("--first-seed", type=int, default=FIRST_SEED)
     arguments = parser.parse_args()
     grounds = backgrounds(arguments.background)
     detector = YuNet(resolve_detector("yunet"), DetectionSettings(size=1280))
     faces = sure_faces(load_split(arguments.dataset, "val").images[:CANDIDATES], detector)
-    print("| seed | visible faces | found | way | IDF1 | switches a minute |\n|---|---|---|---|---|---|")
-    for seed in range(FIRST_SEED, FIRST_SEED + arguments.seeds):
-        settings = CrowdSettings(seconds=arguments.seconds, seed=seed)
+    print("| camera | fps | seed | visible faces | found | way | IDF1 | switches a minute |")
+    print("|---|---|---|---|---|---|---|---|")
+    for (camera, fps, seconds), seed in itertools.product(
+        RUNS, range(arguments.first_seed, arguments.first_seed + arguments.seeds)
+    ):
+        settings = CrowdSettings(seconds=seconds, fps=fps, seed=seed, camera=camera)
         rng = np.random.default_rng(seed)
-        frames, visible = [], 0
-        for frame in make_crowd(settings, [faces[i] for i in rng.permutation(len(faces))], grounds):
-            assert frame.image is not None  # backgrounds were given  # noqa: S101
-            visible += len(frame.people)
-            boxes = detector.detect(frame.image).boxes
-            kept = boxes[rng.random(len(boxes)) >= MISSED]
-            frames.append((only_found(frame, boxes), kept))
-        minutes = len(frames) / FPS / 60
+        crowd = film_crowd(settings, [faces[i] for i in rng.permutation(len(faces))], grounds)
+        frames, visible = look_at(crowd, detector, rng)
         for name, score in compare(frames, settings.size).items():
-            cells = (seed, visible, f"{score.truths / visible:.1%}", name, f"{score.idf1:.3f}")
-            print("|", *(f"{cell} |" for cell in cells), f"{score.switches / minutes:.1f} |", flush=True)
+            cells = (camera, fps, seed, visible, f"{score.truths / visible:.1%}", name, f"{score.idf1:.3f}")
+            switches = score.switches / seconds * 60
+            print("|", *(f"{cell} |" for cell in cells), f"{switches:.1f} |", flush=True)
+
+
+def look_at(
+    crowd: Iterator[CrowdFrame], detector: YuNet, rng: np.random.Generator
+) -> tuple[list[tuple[CrowdFrame, MarkedFrame, Boxes]], int]:
+    """What is known and found of each frame, and how many faces could be seen in all."""
+    pending: list[CrowdFrame] = []
+
+    def shown() -> Generator[Frame, None, None]:
+        for index, truth in enumerate(crowd):
+            assert truth.image is not None  # backgrounds were given  # noqa: S101
+            pending.append(truth)
+            yield Frame(index, truth.time_s, ArrayPicture(truth.image))
+
+    frames, visible = [], 0
+    for marked in mark(shown(), AnnotateSettings()):
+        truth = pending.pop(0)
+        assert truth.image is not None  # noqa: S101
+        visible += len(truth.people)
+        boxes = detector.detect(truth.image).boxes
+        kept = boxes[rng.random(len(boxes)) >= MISSED]
+        bare = replace(marked, frame=replace(marked.frame, picture=None), cut=truth.cut)
+        frames.append((only_found(truth, boxes), bare, kept))
+    return frames, visible
 
 
 def only_found(frame: CrowdFrame, boxes: Boxes) -> CrowdFrame:

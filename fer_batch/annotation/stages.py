@@ -227,7 +227,7 @@ def follow(frames: Iterable[DetectedFrame], tracker: Tracker | None) -> Iterator
             faces = detected.faces or no_faces()
             tracks, to_crop = np.full(len(faces), -1, np.int64), faces
         elif detected.faces is None:
-            tracks, boxes, points, scores = tracker.coast(frame.time_s, frame.picture.size)
+            tracks, boxes, points, scores = tracker.coast(frame.time_s, frame.picture.size, marked.shift)
             faces = _unseen(boxes)
             to_crop = _of_points(points, scores)
         else:
@@ -239,6 +239,7 @@ def follow(frames: Iterable[DetectedFrame], tracker: Tracker | None) -> Iterator
                 points=_points(faces),
                 scores=faces.scores,
                 cut=marked.cut,
+                shift=marked.shift,
             )
         resume = None
         if (marked.number + 1) % FRAMES_A_PART == 0:

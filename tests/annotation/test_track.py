@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import json
+import math
+from collections.abc import Callable
+from pathlib import Path
 
+import cv2
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from fer_batch.annotation import annotate
 from fer_batch.annotation.track import Tracker
-from fer_batch.settings import TrackingSettings
+from fer_batch.settings import AnnotateSettings, DetectionSettings, TrackingSettings
+from tests.videos import encode
 
 SIZE = (720, 1280)
 FPS = 25
@@ -161,9 +168,15 @@ def test_a_tracker_made_of_the_state_goes_on_the_same(seed: int, stop: int) -> N
         if frame == stop:
             state = json.loads(json.dumps(resumed.state))
             resumed = Tracker(TrackingSettings(), state)
-        assert np.array_equal(
-            whole.update(frame / FPS, found, SIZE), resumed.update(frame / FPS, found, SIZE)
-        )
+        shift = (float(rng.normal(0, 3)), float(rng.normal(0, 3)))
+        if rng.random() < 0.3:
+            going, now, *_ = whole.coast(frame / FPS, SIZE, shift)
+            numbers, expected, *_ = resumed.coast(frame / FPS, SIZE, shift)
+            assert np.array_equal(now, expected)
+        else:
+            going = whole.update(frame / FPS, found, SIZE, shift=shift)
+            numbers = resumed.update(frame / FPS, found, SIZE, shift=shift)
+        assert np.array_equal(going, numbers)
     assert whole.state == resumed.state
 
 
@@ -172,3 +185,159 @@ def test_every_face_gets_a_number_of_its_own(faces: int) -> None:
     places = [(40.0 * face + 20, 300.0) for face in range(faces)]
     numbers = tracker().update(0.0, boxes(*places), SIZE)
     assert sorted(numbers.tolist()) == list(range(faces))
+
+
+Place = tuple[float, float]
+
+
+def walk(seed: int, frames: int = 40, people: int = 5) -> list[list[Place]]:
+    """Where the faces of some people are found in each frame; one in ten is missed."""
+    rng = np.random.default_rng(seed)
+    starts, steps = rng.uniform(400, 800, (people, 2)), rng.normal(0, 3, (people, 2))
+    return [
+        [(float(x), float(y)) for x, y in starts + steps * frame if rng.random() < 0.9]
+        for frame in range(frames)
+    ]
+
+
+@given(seed=st.integers(0, 2**32 - 1), farthest=st.floats(1, 1000), every=st.integers(1, 4))
+@settings(max_examples=30)
+def test_a_camera_whose_motion_is_known_changes_no_number(seed: int, farthest: float, every: int) -> None:
+    rng = np.random.default_rng(seed)
+    size = (4000, 4000)
+    resting, moving = tracker(), tracker()
+    place = np.array([1500.0, 1500.0])
+    for frame, faces in enumerate(walk(seed)):
+        shift = np.clip(place + rng.uniform(-farthest, farthest, 2), 1000, 2000) - place
+        place = place + shift
+        time_s, way = frame / FPS, (float(shift[0]), float(shift[1]))
+        if frame % every:
+            before, expected, *_ = resting.coast(time_s, size)
+            numbers, shifted, *_ = moving.coast(time_s, size, way)
+            np.testing.assert_allclose(shifted, expected + np.tile(place, 2), atol=30)
+            assert np.array_equal(before, numbers)
+        else:
+            seen = boxes(*faces)
+            shifted = (seen + np.tile(place, 2)).astype(np.float32)
+            assert np.array_equal(
+                resting.update(time_s, seen, size), moving.update(time_s, shifted, size, shift=way)
+            )
+
+
+def test_the_motion_of_the_camera_is_none_of_the_faces() -> None:
+    following = tracker()
+    for frame in range(20):
+        x = 300 + 5.0 * frame  # half of it is the camera's, which then stops
+        following.update(frame / FPS, boxes((x, 300)), SIZE, shift=(2.5 if frame else 0.0, 0.0))
+    _, expected, *_ = following.coast(24 / FPS, SIZE)
+    np.testing.assert_allclose(expected, boxes((395 + 12.5, 300)), atol=5)
+
+
+@given(
+    frames=st.integers(1, 12),
+    speed=st.floats(-20, 20),
+    angle=st.floats(0, 2 * math.pi),
+    shift=st.tuples(st.floats(-60, 60), st.floats(-60, 60)),
+    told=st.booleans(),
+    seed=st.integers(0, 2**32 - 1),
+)
+@settings(max_examples=100)
+def test_a_box_over_the_last_one_is_never_refused(
+    frames: int, speed: float, angle: float, shift: tuple[float, float], told: bool, seed: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    following = tracker()
+    x = 600.0
+    for frame in range(frames):
+        x = 600 + speed * frame
+        following.update(frame / FPS, boxes((x, 300), (100, 100)), SIZE)
+    height, width = 60.0, 48.0
+    # A third of the whole way to either side, whatever was expected: overlaps by more than half.
+    away = rng.uniform(0, 0.3) * np.array([width * math.cos(angle), height * math.sin(angle)])
+    moved = shift if told else (0.0, 0.0)
+    seen = boxes((x + away[0] + moved[0], 300 + away[1] + moved[1]))
+    # The other face, far off, tells nothing of where this one went.
+    assert following.update(frames / FPS, seen, SIZE, shift=moved).tolist() == [0]
+
+
+def test_the_gate_refuses_what_overlaps_too_little() -> None:
+    for away, number in ((15.0, 0), (45.0, 2)):
+        following = tracker()
+        for frame in range(20):
+            following.update(frame / FPS, boxes((300, 300), (900, 300)), SIZE)
+        seen = boxes((300 + away, 300), (900, 300))
+        assert following.update(20 / FPS, seen, SIZE).tolist() == [number, 1]
+
+
+@pytest.mark.parametrize("fps", [5.0, 12.5, 25.0, 60.0])
+@pytest.mark.parametrize("hertz", [1.0, 3.0])
+@pytest.mark.parametrize("faces", [1, 4])
+def test_people_side_by_side_stay_apart_before_a_camera_that_shakes(
+    fps: float, hertz: float, faces: int
+) -> None:
+    following, rng = tracker(), np.random.default_rng(0)
+    for frame in range(round(6 * fps)):
+        time_s = frame / fps
+        x = 300 + 30 * math.sin(2 * math.pi * hertz * time_s)  # half a face to either side, unmeasured
+        y = 300 + 15 * math.sin(2.6 * math.pi * hertz * time_s)
+        order = rng.permutation(faces)
+        places = [(x + 55.0 * person, y) for person in order]
+        assert following.update(time_s, boxes(*places), SIZE).tolist() == order.tolist() or not frame
+        if not frame:
+            following = tracker()
+            following.update(time_s, boxes(*[(x + 55.0 * person, y) for person in range(faces)]), SIZE)
+
+
+@pytest.mark.parametrize("fps", [12.5, 25.0, 60.0])
+@pytest.mark.parametrize("speed", [2.0, 4.0, 8.0])
+def test_faces_stay_themselves_before_a_camera_that_pans_unmeasured(fps: float, speed: float) -> None:
+    following, size = tracker(), (720, 4000)
+    for frame in range(round(3 * fps)):
+        x = 2000 + 60 * speed * (1.5 - abs(frame / fps - 1.5))  # there, and back at once
+        assert following.update(frame / fps, boxes((x, 300), (x + 60, 310)), size).tolist() == [0, 1]
+
+
+def test_one_that_leaves_and_another_that_comes_are_no_motion_of_the_camera() -> None:
+    following = tracker()
+    for frame in range(20):
+        following.update(frame / FPS, boxes((300, 300), (500, 300), (700, 300)), SIZE)
+    seen = boxes((300, 300), (535, 300), (700, 300))
+    assert following.update(20 / FPS, seen, SIZE).tolist() == [0, 3, 2]
+
+
+def portrait(move: Callable[[float], Place], frames: int) -> list[np.ndarray]:
+    """Views of a portrait whose face is 110 pixels high, by how far the camera is from it at each second."""
+    astronaut = pytest.importorskip("skimage.data").astronaut()
+    views = []
+    for frame in range(frames):
+        x, y = move(frame / FPS)
+        shift = np.array([[1.6, 0, 320 - 1.6 * (224 + x)], [0, 1.6, 180 - 1.6 * (130 + y)]])
+        views.append(cv2.warpAffine(astronaut, shift, (640, 360), borderMode=cv2.BORDER_REPLICATE))
+    return views
+
+
+def shaken(time_s: float) -> Place:
+    return 55 * math.sin(4 * math.pi * time_s), 27 * math.sin(5.2 * math.pi * time_s)
+
+
+def panned(time_s: float) -> Place:
+    way = (4 * time_s / 1.6) % 2
+    return min(way, 2 - way) * 176 - 88, 0.0
+
+
+@pytest.mark.parametrize("move", [shaken, panned])
+@pytest.mark.parametrize("every", [1, 5])
+def test_a_face_in_a_video_has_one_track_however_the_camera_moves(
+    move: Callable[[float], Place], every: int, tmp_path: Path
+) -> None:
+    views = portrait(move, 50)
+    encode(tmp_path / "moved.mp4", views, fps=FPS)
+    settings = AnnotateSettings(detection=DetectionSettings(every=every))
+    annotate([str(tmp_path / "moved.mp4")], tmp_path / "out", settings)
+    faces = pd.read_csv(tmp_path / "out" / "moved" / "faces.csv")
+    assert faces.track.tolist() == [0] * len(views)
+    centres = faces[["x", "y"]].to_numpy() + faces[["width", "height"]].to_numpy() / 2
+    moves = np.array([move(frame / FPS) for frame in range(len(views))])
+    still = centres + 1.6 * moves  # where it would be, had the camera rested
+    # Where nobody looked too, it is within a quarter of the face of where it was seen.
+    assert np.abs(still - np.median(still, axis=0)).max() < 0.25 * 176
