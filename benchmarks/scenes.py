@@ -8,7 +8,8 @@ and steps of exposure fall on them. They follow each other by cuts, dissolves an
 it is encoded (H.264, 25 frames a second, 320x180) and read back as any video is.
 
 A cut is found where one begins at its frame or the next; a dissolve or a fade where exactly one begins from
-two frames before its first mixed frame to two after its last. Whatever else begins is false. PySceneDetect's
+five frames before its first mixed frame to five after its last, as TRECVID extends short transitions
+(Smeaton, Over & Doherty 2010). Whatever else begins is false. PySceneDetect's
 detectors see the same file at their defaults where the package `scenedetect` is installed.
 """
 
@@ -46,6 +47,8 @@ LIGHTS = {"even": 0.6, "flash": 0.15, "strobe": 0.1, "exposure": 0.15}
 NEAR_HEAD = 0.2
 """Share of scenes in which somebody crosses near the camera."""
 GRADUAL_S = (0.4, 1.6)
+EXTENDED = 5
+"""Frames by which a gradual change is extended at either end."""
 PHOTOGRAPHS = (
     "astronaut",
     "coffee",
@@ -325,7 +328,7 @@ def join(made: Made, scene: Made, transition: str, rng: np.random.Generator) -> 
             at = first - count + step
             made.images[at] = cv2.addWeighted(made.images[at], 1 - share, scene.images[step], share, 0)
             made.happening[at] = "dissolve"
-        made.changes.append(("dissolve", first - count - 2, first + 2))
+        made.changes.append(("dissolve", first - count - EXTENDED, first + EXTENDED))
         scene = Made(scene.images[count:], [], scene.happening[count:])
     elif transition == "fade":
         half = max(2, count // 2)
@@ -338,7 +341,7 @@ def join(made: Made, scene: Made, transition: str, rng: np.random.Generator) -> 
         black = int(rng.integers(0, FPS // 2))
         made.images += [np.zeros((HEIGHT, WIDTH, 3), np.uint8)] * black
         made.happening += ["fade"] * black
-        made.changes.append(("fade", first - half - 2, first + black + half + 2))
+        made.changes.append(("fade", first - half - EXTENDED, first + black + half + EXTENDED))
     made.images += scene.images
     made.happening += scene.happening
 

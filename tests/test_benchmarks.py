@@ -39,7 +39,7 @@ def test_every_stage_of_annotate_can_be_run_alone(tmp_path: Path, monkeypatch: p
     benchmark = benchmark_module("annotate", monkeypatch)
     source = Source("a", encode(tmp_path / "a.mp4", moving_face(20)), "video")
     seconds = benchmark.stages_alone(source, AnnotateSettings())
-    assert set(seconds) == {"decode", "mark", "detect", "track", "crop", "classify", "write"}
+    assert set(seconds) == {"decode", "mark", "detect", "closely", "track", "crop", "classify", "write"}
 
 
 def test_natural_photographs_are_measured_by_every_head_and_prior(

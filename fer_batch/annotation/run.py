@@ -60,7 +60,7 @@ from fer_batch.storage import (
     write_json,
 )
 
-RESULTS_VERSION = 10
+RESULTS_VERSION = 11
 """Raised when the same input would give other results, so that finished sources are done again."""
 
 _log = logging.getLogger(__name__)

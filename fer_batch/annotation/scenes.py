@@ -52,8 +52,10 @@ _TICK_S, _LONGEST_TICK_S = 0.1, 0.25
 """Least and greatest time, in seconds, between the frames in which dissolves are sought."""
 _DISSOLVES = 3, 6, 9
 """Over how many of those times; divisible by three."""
-_GONE = 0.6
+_GONE = 0.3
 """Correlation with the scene before, at any zoom, below which another has taken its place in a dissolve."""
+_FAST_ZOOMS = 0.87, 1.15
+"""By how much a camera may zoom from frame to frame."""
 _ZOOMS = 0.7, 0.78, 0.87, 0.93, 1.0, 1.07, 1.15, 1.28, 1.42
 """By how much a camera may have zoomed meanwhile: what is enlarged grows in its place too."""
 _GROWS = 0.7
@@ -148,6 +150,9 @@ class SceneState:
     """Correlations of the scene's latest frames, each with the one before it."""
     ticks: tuple[tuple[float, Thumbnail], ...] = ()
     """Some of its latest frames, evenly spread, in which dissolves are sought, and when each is shown."""
+    earlier: tuple[float, Thumbnail] | None = None
+    """When the frame before by which the scene is known is shown, and its thumbnail: the latest may be of a
+    flash that leaves just enough to recognise."""
 
     @classmethod
     def from_json(cls, state: Mapping[str, Any]) -> SceneState:
@@ -158,7 +163,9 @@ class SceneState:
 
         ticks = tuple((time_s, shown(*seen)) for time_s, seen in state["ticks"])
         last, known = shown(*state["last"]), shown(*state["known"])
-        return cls(last, known, state["known_s"], tuple(state["usual"]), ticks)
+        before = state["earlier"]
+        earlier = None if before is None else (before[0], shown(*before[1]))
+        return cls(last, known, state["known_s"], tuple(state["usual"]), ticks, earlier)
 
     def as_json(self) -> dict[str, Any]:
         """The state as JSON can hold it without loss."""
@@ -172,6 +179,7 @@ class SceneState:
             "known_s": self.known_s,
             "usual": list(self.usual),
             "ticks": [(time_s, listed(seen)) for time_s, seen in self.ticks],
+            "earlier": self.earlier and [self.earlier[0], listed(self.earlier[1])],
         }
 
 
@@ -214,9 +222,10 @@ def next_frame(
         ticks = _ticks(state, seen, time_s)
         if ticks is not state.ticks and _is_dissolved([tick for _, tick in ticks]):
             return SceneStep(True, (0.0, 0.0), SceneState(seen, seen, time_s))
-        return SceneStep(False, shift, SceneState(seen, seen, time_s, usual, ticks))
-    if _evenly(state.known, seen) >= _SAME:
-        state = SceneState(seen, seen, time_s, state.usual)
+        return SceneStep(False, shift, SceneState(seen, seen, time_s, usual, ticks, _latest(state)))
+    same = _evenly(state.known, seen) >= _SAME or _is_zoomed(state.known, seen)
+    if same or _is_as_before(state, seen, time_s, following):
+        state = SceneState(seen, seen, time_s, state.usual, earlier=_latest(state))
     elif _comes_back(state, following):
         state = replace(state, last=seen)
     else:
@@ -242,6 +251,25 @@ def _evenly(before: Thumbnail, after: Thumbnail) -> float:
         right, down = 0.0, 0.0
     moved, overlap = _moved(before.evened, right, down)
     return _correlation(moved[overlap], after.evened[overlap])
+
+
+def _is_zoomed(before: Thumbnail, after: Thumbnail) -> bool:
+    """Whether a frame is the one before enlarged or shrunk, as a camera that zooms fast makes it."""
+    return any(compare(_zoomed(before, zoom), after).correlation >= _SAME for zoom in _FAST_ZOOMS)
+
+
+def _latest(state: SceneState) -> tuple[float, Thumbnail] | None:
+    return None if state.known.is_flat else (state.known_s, state.known)
+
+
+def _is_as_before(
+    state: SceneState, seen: Thumbnail, time_s: float, following: Sequence[tuple[Thumbnail, float]]
+) -> bool:
+    """Whether a frame is of the scene as it was before the last frame by which that is known."""
+    if state.earlier is None or time_s - state.earlier[0] > _FLASH_S:
+        return False
+    correlation = compare(state.earlier[1], seen).correlation
+    return correlation >= _least(state, seen, correlation, following)
 
 
 def _comes_back(state: SceneState, following: Sequence[tuple[Thumbnail, float]]) -> bool:
