@@ -191,9 +191,10 @@ Place = tuple[float, float]
 
 
 def walk(seed: int, frames: int = 40, people: int = 5) -> list[list[Place]]:
-    """Where the faces of some people are found in each frame; one in ten is missed."""
+    """Where people who keep apart are found in each frame; one in ten is missed."""
     rng = np.random.default_rng(seed)
-    starts, steps = rng.uniform(400, 800, (people, 2)), rng.normal(0, 3, (people, 2))
+    starts = np.stack([500 + 300.0 * np.arange(people), rng.uniform(400, 800, people)], 1)
+    steps = rng.uniform(-2, 2, (people, 2))
     return [
         [(float(x), float(y)) for x, y in starts + steps * frame if rng.random() < 0.9]
         for frame in range(frames)
