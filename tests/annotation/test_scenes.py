@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from skimage.data import astronaut, coffee
+from skimage.data import astronaut, camera, coffee
 from videos import FACE, encode, moving_face
 
 from fer_batch.annotation.decode import DecodeReport, Position, read_frames
@@ -185,6 +185,34 @@ def test_looking_back_only_nothing_follows_from_later_frames(tmp_path: Path) -> 
         path = encode(tmp_path / f"{count}.mp4", frames[:count])
         until[count] = [m.cut for m in marked_frames(path, causal)][:10]
     assert until[10] == until[16]
+
+
+def test_a_fast_zoom_is_no_cut() -> None:
+    picture = astronaut()
+    frames = []
+    for number in range(150):
+        zoom = 1.6 * (1.3 + 0.5 * math.sin(2 * math.pi * 1.5 * number / 25))  # 15% from frame to frame
+        matrix = np.array([[zoom, 0, 320 - zoom * 224], [0, zoom, 180 - zoom * 130]])
+        frames.append(cv2.warpAffine(picture, matrix, (640, 360), borderMode=cv2.BORDER_REPLICATE))
+    assert begins(frames) == []
+
+
+def test_somebody_close_to_a_camera_that_is_shaken_is_no_cut() -> None:
+    """The head goes another way than the rest, and is most of the detail."""
+    picture = np.repeat(camera()[..., None], 3, axis=2)
+    head = cv2.resize(astronaut()[:220, 150:300], (48, 78))
+    inside = cv2.ellipse(np.zeros((78, 48), np.uint8), (24, 39), (23, 38), 0, 0, 360, 255, -1) > 0
+    frames = []
+    for number in range(60):
+        right, down = 32 * math.sin(2.9 * number), 16 * math.sin(1.9 * number)
+        matrix = np.array([[0.7, 0, right - 20], [0, 0.7, down - 60]])
+        frame = cv2.warpAffine(
+            picture, matrix, (320, 180), flags=cv2.INTER_AREA, borderMode=cv2.BORDER_REPLICATE
+        )
+        frame[45:123, 60 + 2 * number :][:, :48][inside] = head[inside]
+        frames.append(frame)
+    assert begins(frames) == []
+    assert begins([*frames, *[other()] * 5]) == [60]
 
 
 def view(right: float, down: float) -> np.ndarray:
