@@ -32,6 +32,8 @@ _WEAK = 4.0
 """Strength of detail, 0–255, that counts half: below lie noise and compression."""
 _LARGEST_SHIFT = 0.5
 """Share of the frame's sides by which content may move from frame to frame and be recognised."""
+_RESTS = 0.98
+"""Correlation from which a camera rests: what moves by a tenth of a pixel of the thumbnail has less."""
 _NO_SHIFT = 0.05
 """Pixels of the thumbnail below which a shift is noise."""
 _TILE = 6, 8
@@ -96,9 +98,24 @@ class Thumbnail:
         return cast(Floats, self.detail / (strength + _WEAK))
 
     @cached_property
+    def energy(self) -> float:
+        """The sum of the detail's squares."""
+        return _energy(self.detail)
+
+    @cached_property
+    def windowed(self) -> Floats:
+        """float32 [36, 64]: the detail, less towards the edges, for `_phase_shift`."""
+        return self.detail * _window()
+
+    @cached_property
     def is_flat(self) -> bool:
         """Whether there is nothing to compare."""
-        return _energy(self.detail) < self.detail.size * _FLAT**2
+        return self.energy < self.detail.size * _FLAT**2
+
+    def correlation(self, other: Thumbnail) -> float:
+        """Of the details as they are, -1 to 1; 0 where one has none."""
+        product = self.energy * other.energy
+        return float(np.vdot(self.detail, other.detail)) / product**0.5 if product else 0.0
 
 
 @dataclass(frozen=True)
@@ -126,8 +143,10 @@ def compare(before: Thumbnail, after: Thumbnail) -> Comparison:
     """Align two frames of one size, and tell how alike they are and how far the content moved."""
     if before.is_flat or after.is_flat:
         return Comparison(0.0, (0.0, 0.0))
-    resting = _correlation(before.detail, after.detail)
-    right, down = _phase_shift(before.detail, after.detail)
+    resting = before.correlation(after)
+    if resting >= _RESTS:
+        return Comparison(resting, (0.0, 0.0))
+    right, down = _phase_shift(before.windowed, after.windowed)
     too_far = abs(right) > _LARGEST_SHIFT * _COLUMNS or abs(down) > _LARGEST_SHIFT * _ROWS
     if too_far or max(abs(right), abs(down)) < _NO_SHIFT:
         return Comparison(resting, (0.0, 0.0))
@@ -254,7 +273,7 @@ def _least(
 
 def _evenly(before: Thumbnail, after: Thumbnail) -> float:
     """The correlation of two frames in which every place has the same say."""
-    right, down = _phase_shift(before.evened, after.evened)
+    right, down = _phase_shift(before.evened * _window(), after.evened * _window())
     if abs(right) > _LARGEST_SHIFT * _COLUMNS or abs(down) > _LARGEST_SHIFT * _ROWS:
         right, down = 0.0, 0.0
     moved, overlap = _moved(before.evened, right, down)
@@ -326,8 +345,8 @@ def _is_dissolved(row: Sequence[Thumbnail]) -> bool:
 
 
 def _dissolves(first: Thumbnail, rest: Sequence[Thumbnail]) -> bool:
-    energy = _energy(first.detail)
-    if not energy:
+    energy = first.energy
+    if not energy or first.correlation(rest[-1]) >= _GONE:
         return False
     left = [float(np.vdot(first.detail, seen.detail)) / energy for seen in rest]
     come = [cast(Floats, seen.detail - share * first.detail) for seen, share in zip(rest, left, strict=True)]
@@ -367,9 +386,8 @@ def _window() -> Floats:
 
 
 def _phase_shift(before: Floats, after: Floats) -> tuple[float, float]:
-    """How far content moved to the right and down, in pixels of the thumbnail."""
-    # OpenCV would lay a window over the very arrays that it is given.
-    shift, _ = cv2.phaseCorrelate(before * _window(), after * _window())
+    """How far content, fading towards the edges, moved to the right and down, in pixels of the thumbnail."""
+    shift, _ = cv2.phaseCorrelate(before, after)
     return shift[0], shift[1]
 
 

@@ -331,16 +331,20 @@ class Tracker:
             squares = ((ways - shift) ** 2).sum(2) / variances[:, None]
             return float(np.where(alike, np.exp(-squares / 2), 0.0).max(1).sum())
 
+        best = np.zeros(2)
+        by_best = explained(best)
+        better_by = max(_CAMERA_VOTES[0], _CAMERA_VOTES[1] * len(recent))
+        if by_best + better_by >= len(recent):  # nothing explains so much more
+            return
         # What was measured may be wrong altogether: somebody walked in front of a camera that rests.
-        as_measured, unshifted = np.zeros(2), -np.array(recent[0].shifted)
-        best = max((as_measured, unshifted), key=explained)
-        enough = explained(best) + max(_CAMERA_VOTES[0], _CAMERA_VOTES[1] * len(recent))
-        if enough < len(recent):  # else nothing explains so much more
-            nearest, farthest = _CAMERA_WAY
-            limit = heights * min(max(_CAMERA_SPEED * dt, nearest), farthest)
-            tried = ways[alike & (np.hypot(ways[..., 0], ways[..., 1]) <= limit[:, None])][:_CAMERA_TRIES]
-            likeliest = max(tried, key=explained, default=best)
-            best = likeliest if explained(likeliest) >= enough else best
+        unshifted = -np.array(recent[0].shifted)
+        if (by_unshifted := explained(unshifted)) > by_best:
+            best, by_best = unshifted, by_unshifted
+        nearest, farthest = _CAMERA_WAY
+        limit = heights * min(max(_CAMERA_SPEED * dt, nearest), farthest)
+        tried = ways[alike & (np.hypot(ways[..., 0], ways[..., 1]) <= limit[:, None])][:_CAMERA_TRIES]
+        likeliest = max(tried, key=explained, default=best)
+        best = likeliest if explained(likeliest) >= by_best + better_by else best
         if best.any():
             for track in self._tracks:
                 track.shift(float(best[0]), float(best[1]), _CAMERA_MISFIT * track.height)
@@ -349,13 +353,10 @@ class Tracker:
         """For detections, by index, the track that each goes on with: the likeliest of all pairings."""
         if not self._tracks or not found:
             return {}
-        same = self._overlaps(found) > _SAME
-        costs = np.array(
-            [
-                [_cost(track, box, gated=not known) for track, known in zip(self._tracks, row, strict=True)]
-                for box, row in zip(found, same.tolist(), strict=True)
-            ]
-        )
+        costs = np.array([[_cost(track, box, gated=True) for track in self._tracks] for box in found])
+        if (costs == _NEVER).any():
+            for row, column in np.argwhere((costs == _NEVER) & (self._overlaps(found) > _SAME)):
+                costs[row, column] = _cost(self._tracks[column], found[row], gated=False)
         rows, columns = linear_sum_assignment(costs)
         pairs = zip(rows.tolist(), columns.tolist(), strict=True)
         return {row: self._tracks[column] for row, column in pairs if costs[row, column] < _NEVER}
