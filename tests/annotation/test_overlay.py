@@ -674,7 +674,7 @@ def test_a_full_disk_is_told_with_the_file(
 ) -> None:
     done = Annotated(film(tmp_path / "a.mp4"), tmp_path / "out")
     # What lies there earlier goes before anything is drawn.
-    monkeypatch.setattr(overlay, "_clear", lambda folder: (folder / full).symlink_to("/dev/full"))
+    monkeypatch.setattr(overlay, "clear_overlay", lambda folder: (folder / full).symlink_to("/dev/full"))
     with pytest.raises(OutputError, match=r"overlay\.mp4.*No space"):
         done.draw()
 
