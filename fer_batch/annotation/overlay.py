@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager, suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import groupby, tee
@@ -91,7 +91,8 @@ def draw_overlay(
         _check_unchanged(source, identity)
     except BaseException:
         # It is drawn anew in any case; and who stops a run that shows faces by mistake wants none left.
-        clear_overlay(folder)
+        with suppress(OutputError):  # what went wrong first is what matters
+            clear_overlay(folder)
         raise
 
 

@@ -673,8 +673,13 @@ def test_a_full_disk_is_told_with_the_file(
     tmp_path: Path, full: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     done = Annotated(film(tmp_path / "a.mp4"), tmp_path / "out")
+
+    def fill(folder: Path) -> None:
+        if not (folder / full).is_symlink():
+            (folder / full).symlink_to("/dev/full")
+
     # What lies there earlier goes before anything is drawn.
-    monkeypatch.setattr(overlay, "clear_overlay", lambda folder: (folder / full).symlink_to("/dev/full"))
+    monkeypatch.setattr(overlay, "clear_overlay", fill)
     with pytest.raises(OutputError, match=r"overlay\.mp4.*No space"):
         done.draw()
 
