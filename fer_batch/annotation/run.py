@@ -8,7 +8,7 @@ import os
 import time
 import traceback
 from collections.abc import Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import asdict, dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path, PurePath
@@ -247,7 +247,8 @@ def _do(jobs: Sequence[_Job], todo: Todo, progress: Progress) -> dict[str, dict[
     except BaseException:
         # Workers are ended where they are, and leave what they were drawing.
         for job in jobs:
-            in_begun(job.folder, clear_overlay)
+            with suppress(OutputError):  # what went wrong first is what matters
+                in_begun(job.folder, clear_overlay)
         raise
     return done
 
