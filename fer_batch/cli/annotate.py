@@ -215,7 +215,7 @@ def _text(result: AnnotateResult, *, dry_run: bool) -> str:
     done = sum(due.to_do for due in result.due.values())
     failed = sum(row["status"] == FAILED for row in result.rows)
     lines = [
-        f"{len(result.rows)} sources: {done} done now, {len(result.rows) - done} done before"
+        f"{_counted(len(result.rows), 'source')}: {done} done now, {len(result.rows) - done} done before"
         + (f"; {failed} failed" if failed else "")
         + f"; read with the {result.head} head"
     ]
@@ -223,7 +223,7 @@ def _text(result: AnnotateResult, *, dry_run: bool) -> str:
         if row["status"] == FAILED:
             continue  # its reason follows
         uncertain = f", {row['uncertain']} uncertain" if row["uncertain"] else ""
-        found = f"{row['frames']} frames, {row['faces']} faces{uncertain}"
+        found = f"{_counted(row['frames'], 'frame')}, {_counted(row['faces'], 'face')}{uncertain}"
         lines.append(f"  {row['source']}: {found}, {_shares(row)}")
     if result.agreement is not None:
         right, total = int(result.agreement.trace()), int(result.agreement.sum())
@@ -236,6 +236,10 @@ def _text(result: AnnotateResult, *, dry_run: bool) -> str:
     lines += result.skipped.lines
     lines.append(f"written to {result.out}, over all of them {result.out / 'summary.csv'}")
     return "\n".join(lines)
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
 def _shares(row: dict[str, object]) -> str:
