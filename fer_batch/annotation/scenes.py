@@ -62,7 +62,7 @@ _BLOCK_ROWS, _BLOCK_COLUMNS, _BLOCKS_AT = slice(6, 30), 20, (2, 22, 42)
 """Rows of a thumbnail's blocks, their width, and where they begin."""
 _FOUND_AGAIN = 0.45
 """Least correlation of a block with what it is in the next frame: of three blocks, the second best is at most
-0.40 at 199 cuts, and at least 0.54 where a head crosses close to a camera that is shaken."""
+0.40 at 199 cuts, and at least 0.48 where a head crosses close to a camera that is shaken (four frames)."""
 _FAST_ZOOMS = 0.87, 1.15
 """By how much a camera may zoom from frame to frame."""
 _ZOOMS = 0.7, 0.78, 0.87, 0.93, 1.0, 1.07, 1.15, 1.28, 1.42

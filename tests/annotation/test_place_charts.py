@@ -5,6 +5,7 @@ from __future__ import annotations
 from itertools import combinations
 
 import pytest
+from boxes_drawn import crowds
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -29,17 +30,7 @@ def place(
     return place_charts(boxes, sizes, labels, picture, GAP)
 
 
-@st.composite
-def crowds(draw: st.DrawFn) -> tuple[Size, list[Corners]]:
-    width, height = draw(st.integers(60, 500)), draw(st.integers(60, 500))
-    boxes = []
-    for _ in range(draw(st.integers(0, 8))):
-        x, y = draw(st.integers(0, width - 1)), draw(st.integers(0, height - 1))
-        boxes.append((x, y, draw(st.integers(x + 1, width)), draw(st.integers(y + 1, height))))
-    return (width, height), boxes
-
-
-@given(crowds(), st.booleans())
+@given(crowds(60, 500, 8), st.booleans())
 @settings(deadline=None)
 def test_charts_cover_nothing_but_their_own_face(crowd: tuple[Size, list[Corners]], margin: bool) -> None:
     picture, boxes = crowd

@@ -6,8 +6,8 @@ from itertools import combinations
 
 import numpy as np
 import pytest
+from boxes_drawn import crowds
 from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from fer_batch.annotation.place_labels import LabelSpot, place_labels
 from fer_batch.annotation.rectangles import (
@@ -34,17 +34,7 @@ def covers(spots: list[LabelSpot | None]) -> list[list[Corners]]:
     return [spot.covers for spot in spots if spot is not None]
 
 
-@st.composite
-def crowds(draw: st.DrawFn) -> tuple[Size, list[Corners]]:
-    width, height = draw(st.integers(40, 300)), draw(st.integers(40, 300))
-    boxes = []
-    for _ in range(draw(st.integers(0, 12))):
-        x, y = draw(st.integers(0, width - 1)), draw(st.integers(0, height - 1))
-        boxes.append((x, y, draw(st.integers(x + 1, width)), draw(st.integers(y + 1, height))))
-    return (width, height), boxes
-
-
-@given(crowds())
+@given(crowds(40, 300, 12))
 @settings(deadline=None)
 def test_labels_are_inside_the_picture_and_never_over_each_other(crowd: tuple[Size, list[Corners]]) -> None:
     picture, boxes = crowd
