@@ -147,8 +147,7 @@ def compare(before: Thumbnail, after: Thumbnail) -> Comparison:
     if resting >= _RESTS:
         return Comparison(resting, (0.0, 0.0))
     right, down = _phase_shift(before.windowed, after.windowed)
-    too_far = abs(right) > _LARGEST_SHIFT * _COLUMNS or abs(down) > _LARGEST_SHIFT * _ROWS
-    if too_far or max(abs(right), abs(down)) < _NO_SHIFT:
+    if max(abs(right), abs(down)) < _NO_SHIFT:
         return Comparison(resting, (0.0, 0.0))
     moved, overlap = _moved(before.detail, right, down)
     aligned = _correlation(moved[overlap], after.detail[overlap])
@@ -274,8 +273,6 @@ def _least(
 def _evenly(before: Thumbnail, after: Thumbnail) -> float:
     """The correlation of two frames in which every place has the same say."""
     right, down = _phase_shift(before.evened * _window(), after.evened * _window())
-    if abs(right) > _LARGEST_SHIFT * _COLUMNS or abs(down) > _LARGEST_SHIFT * _ROWS:
-        right, down = 0.0, 0.0
     moved, overlap = _moved(before.evened, right, down)
     return _correlation(moved[overlap], after.evened[overlap])
 
@@ -386,9 +383,14 @@ def _window() -> Floats:
 
 
 def _phase_shift(before: Floats, after: Floats) -> tuple[float, float]:
-    """How far content, fading towards the edges, moved to the right and down, in pixels of the thumbnail."""
-    shift, _ = cv2.phaseCorrelate(before, after)
-    return shift[0], shift[1]
+    """How far content, fading towards the edges, moved to the right and down, in pixels of the thumbnail.
+
+    (0, 0) where that is farther than content is recognised, or not known: OpenCV finds no place for the peak,
+    and says NaN, for some pictures of nothing but stripes, such as damaged files give.
+    """
+    (right, down), _ = cv2.phaseCorrelate(before, after)
+    known = abs(right) <= _LARGEST_SHIFT * _COLUMNS and abs(down) <= _LARGEST_SHIFT * _ROWS
+    return (right, down) if known else (0.0, 0.0)
 
 
 def _moved(detail: Floats, right: float, down: float) -> tuple[Floats, tuple[slice, slice]]:

@@ -10,7 +10,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from skimage.data import astronaut, camera, coffee
 from videos import FACE, encode, moving_face
@@ -241,3 +241,31 @@ def test_who_moves_in_front_of_a_resting_camera_moves_no_camera() -> None:
     for frame, x in zip(frames, (200, 212), strict=True):
         frame[60:340, x : x + 220] = head
     assert compare(*map(seen, frames)).shift == (0.0, 0.0)
+
+
+def stripes(edges: Sequence[tuple[int, int]], across: bool) -> np.ndarray:
+    """A frame of flat stripes: where each begins, in pixels of a thumbnail, and its brightness."""
+    image = np.full((36, 64), 128, np.uint8)
+    for begins_at, brightness in sorted(edges):
+        (image if across else image.T)[begins_at:] = brightness
+    return cv2.resize(cv2.cvtColor(image, cv2.COLOR_GRAY2BGR), (320, 180), interpolation=cv2.INTER_NEAREST)
+
+
+@st.composite
+def striped(draw: st.DrawFn) -> np.ndarray:
+    """What a damaged file may show: stripes and nothing else."""
+    across = draw(st.booleans())
+    edge = st.tuples(st.integers(0, 35 if across else 63), st.integers(0, 255))
+    return stripes(draw(st.lists(edge, min_size=1, max_size=3)), across)
+
+
+@settings(max_examples=300)
+@given(st.lists(striped(), min_size=2, max_size=4))
+@example([stripes([(27, 0), (31, 131)], True), stripes([(9, 4)], True)])  # OpenCV says NaN
+def test_whatever_a_frame_shows_a_camera_moves_by_a_number(images: list[np.ndarray]) -> None:
+    state = None
+    for index, image in enumerate(images):
+        step = next_frame(state, seen(image), index / 25)
+        state = step.state
+        assert abs(step.shift[0]) <= 165
+        assert abs(step.shift[1]) <= 95
