@@ -42,6 +42,7 @@ import fer_batch
 from fer_batch.annotation import Todo
 from fer_batch.annotation.decode import DecodeReport, Position, read_frames
 from fer_batch.annotation.frames import DetectedFrame
+from fer_batch.annotation.occlusion import OcclusionLooks
 from fer_batch.annotation.parts import Parts, Resume
 from fer_batch.annotation.pipeline import FACES_A_FRAME
 from fer_batch.annotation.sources import Source, find_sources
@@ -59,6 +60,7 @@ from fer_batch.annotation.track import Tracker
 from fer_batch.annotation.write import write_tables
 from fer_batch.inference.classifier import Classifier
 from fer_batch.inference.detector import Detector, YuNet, resolve_detector
+from fer_batch.inference.flaws import FlawFinder
 from fer_batch.model.onnx_file import default_model
 from fer_batch.settings import AnnotateSettings, DetectionSettings
 
@@ -165,8 +167,8 @@ def stages_alone(source: Source, settings: AnnotateSettings) -> dict[str, float]
     cv2.setNumThreads(1)
     detector = YuNet(resolve_detector("yunet"), settings.detection)
     classifier = Classifier(default_model())
-    find, read = Detecting(detector), Classifying(classifier)
-    tracker, clock, before = Tracker(SETTINGS.tracking), Clock(), None
+    find, read = Detecting(detector), Classifying(classifier, FlawFinder(mirrored=False))
+    tracker, looks, clock, before = Tracker(SETTINGS.tracking), OcclusionLooks(), Clock(), None
     frames = read_frames(source, SETTINGS.sampling, DecodeReport())
     with tempfile.TemporaryDirectory() as made:
         folder = Path(made)
@@ -174,10 +176,10 @@ def stages_alone(source: Source, settings: AnnotateSettings) -> dict[str, float]
         while batch := clock.run("decode", islice, frames, FRAMES_AT_ONCE):
             marked = clock.run("mark", mark, (frame for frame in batch), settings, before)
             last = marked[-1]
-            before = Resume(Position.of(last.frame), last.number + 1, last.glance, None)
+            before = Resume(Position.of(last.frame), last.number + 1, last.glance, None, [])
             detected = clock.run("detect", map, find, [[item] for item in marked])
             closely = clock.run("closely", searched_closely, one_by_one(detected), detector)
-            tracked = clock.run("track", follow, closely, tracker)
+            tracked = clock.run("track", follow, closely, tracker, looks)
             cropped = clock.run("crop", Cropping(classifier, whole=False), tracked)
             together = in_batches(cropped, classifier.batch_size // FACES_A_FRAME)
             done = clock.run("classify", map, read, together)

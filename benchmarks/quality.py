@@ -1,10 +1,10 @@
 """How well the checks of `filter` find what they are to find.
 
-python benchmarks/quality.py light data/fer2013      known changes of light and focus, rank correlation
-python benchmarks/quality.py faces data/fer2013      not_a_face against the crowd's votes
-python benchmarks/quality.py occluded data/fer2013 [--network FILE]   against things laid over faces
-python benchmarks/quality.py watermark data/fer2013  against print laid over faces
-python benchmarks/quality.py time data/fer2013       seconds and memory, all but the judging of labels
+python -m benchmarks.quality light data/fer2013      known changes of light and focus, rank correlation
+python -m benchmarks.quality faces data/fer2013 [--network FILE]      not_a_face against the crowd's votes
+python -m benchmarks.quality occluded data/fer2013 [--network FILE]   against things laid over faces
+python -m benchmarks.quality watermark data/fer2013 [--network FILE]  against print laid over faces
+python -m benchmarks.quality time data/fer2013       seconds and memory, all but the judging of labels
 """
 
 from __future__ import annotations
@@ -19,7 +19,6 @@ from tempfile import TemporaryDirectory
 
 import cv2
 import numpy as np
-from flaws import OCCLUDERS, decoy, occlude, watermark
 from numpy.typing import NDArray
 from scipy.stats import spearmanr
 from sklearn.linear_model import LogisticRegression
@@ -29,11 +28,13 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from fer_batch.dataset import load_split
+from fer_batch.inference.flaws import SIDE, WEIGHTS, FlawFinder, recompressed
 from fer_batch.inference.session import open_network
 from fer_batch.quality.checks import CHECKS
-from fer_batch.quality.faces import WEIGHTS, FaceFinder, FlawFinder, recompressed
+from fer_batch.quality.faces import FaceFinder
 from fer_batch.quality.measure import measure_faces, measure_light
 from fer_batch.storage import VOTES
+from making.flaws import OCCLUDERS, decoy, occlude, watermark
 
 SEED = 1
 
@@ -74,7 +75,7 @@ def _fingerprint(pictures: NDArray[np.uint8]) -> NDArray[np.float64]:
     return (np.abs(waves[:, row + column >= 7]) < 1).mean(1).reshape(len(pictures), 36).mean(1)
 
 
-def faces(dataset: Path) -> None:
+def faces(dataset: Path, weights: Path) -> None:
     """Ranking of the rows with at least five votes for "not a face" among all others.
 
     The bundled network's last layer was fitted to the votes of train. So it is fitted anew here, five times,
@@ -86,9 +87,14 @@ def faces(dataset: Path) -> None:
     truth = votes[:, VOTES.index("nf")] >= 5
     copies = np.unique(np.concatenate([split.sha256 for split in splits]), return_inverse=True)[1]
     alike = np.stack([recompressed(picture) for picture in pictures])
-    network = open_network(WEIGHTS)
-    batches = [alike[start : start + 256, None] for start in range(0, len(alike), 256)]
-    features = np.concatenate([network.run(["features"], {"pixels": batch})[0] for batch in batches])
+    network = open_network(weights)
+    # The last layer is linear: averaging the features of a picture and its mirror image averages its logits.
+    both = np.stack([alike, alike[..., ::-1]], 1).reshape(-1, 1, SIDE, SIDE)
+    seen = [
+        network.run(["features"], {"pixels": both[start : start + 512]})[0]
+        for start in range(0, len(both), 512)
+    ]
+    features = np.concatenate(seen).reshape(len(pictures), 2, -1).mean(1)
     fitted = make_pipeline(StandardScaler(), LogisticRegression(C=0.01, max_iter=500))
     folds = StratifiedGroupKFold(5, shuffle=True, random_state=SEED)
     ranked = cross_val_predict(fitted, features, truth, cv=folds, groups=copies, method="decision_function")
@@ -106,20 +112,23 @@ def faces(dataset: Path) -> None:
         )
 
 
-def occluded(dataset: Path, network: Path | None) -> None:
+def occluded(dataset: Path, weights: Path) -> None:
     """Things laid over the faces of val, kind by kind, against the same faces untouched, and with decoys."""
     rng = np.random.default_rng(SEED)
     split = load_split(dataset, "val")
     faces_of = FaceFinder()
     found = faces_of.find(split.images)
     sure = np.flatnonzero(found.scores >= 0.6)
-    finder = FlawFinder(network) if network else FlawFinder()
+    finder = FlawFinder(weights)
 
     def score(pictures: list[NDArray[np.uint8]]) -> NDArray[np.float32]:
         stacked = np.stack(pictures)
         flaws = finder.find(stacked)
         columns = measure_faces(faces_of.find(stacked))
-        return CHECKS["occluded"].score(columns | {"occlusion": flaws.occlusion, "no_face": flaws.no_face})
+        return CHECKS["occluded"].score(
+            columns
+            | {"eyes_hidden": flaws.eyes_hidden, "mouth_hidden": flaws.mouth_hidden, "no_face": flaws.no_face}
+        )
 
     plain = score([split.images[row] for row in sure])
     everything, truth = [plain], [np.zeros(len(plain))]
@@ -141,11 +150,11 @@ def occluded(dataset: Path, network: Path | None) -> None:
     print(f"all kinds together: {roc_auc_score(np.concatenate(truth), np.concatenate(everything)):.4f}")
 
 
-def print_across(dataset: Path) -> None:
+def print_across(dataset: Path, weights: Path) -> None:
     """Print laid over the faces of val against the same faces untouched."""
     rng = np.random.default_rng(SEED)
     pictures = load_split(dataset, "val").images
-    finder = FlawFinder()
+    finder = FlawFinder(weights)
     plain = finder.find(pictures).print
     printed = finder.find(np.stack([watermark(picture, rng) for picture in pictures])).print
     print(f"watermark: AUROC {_auroc(printed, plain):.4f} of {len(pictures)} printed pictures")
@@ -189,13 +198,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("part", choices=["light", "faces", "occluded", "watermark", "time"])
     parser.add_argument("dataset", type=Path)
-    parser.add_argument("--network", type=Path, help="another file than the bundled one")
+    parser.add_argument("--network", type=Path, default=WEIGHTS, help="another file than the bundled one")
     arguments = parser.parse_args()
-    if arguments.part == "occluded":
-        occluded(arguments.dataset, arguments.network)
+    networks = {"faces": faces, "occluded": occluded, "watermark": print_across}
+    if arguments.part in networks:
+        networks[arguments.part](arguments.dataset, arguments.network)
     else:
-        parts = {"light": light, "faces": faces, "watermark": print_across, "time": time}
-        parts[arguments.part](arguments.dataset)
+        {"light": light, "time": time}[arguments.part](arguments.dataset)
 
 
 if __name__ == "__main__":

@@ -233,7 +233,7 @@ class ThresholdSettings(Settings):
     low_contrast: Fraction = 0.76
     blurry: Fraction = 0.5
     not_a_face: Fraction = 0.4
-    occluded: Fraction = 0.7
+    occluded: Fraction = 0.32
     watermark: Fraction = 0.8
     off_centre: Fraction = 0.5
     exact_duplicate: Fraction = 0.5

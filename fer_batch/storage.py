@@ -121,7 +121,8 @@ MEASUREMENT_COLUMNS: tuple[Column, ...] = (
     Column("face_size", pa.float32(), "size of the face, 1 as in most of FER2013"),
     Column("face_roll", pa.float32(), "degrees by which the eyes are off the horizontal, -180 to 180"),
     Column("face_yaw", pa.float32(), "how far the nose is off the middle, in distances of the eyes"),
-    Column("occlusion", pa.float32(), "probability that something hides an eye or the mouth, 0–1"),
+    Column("eyes_hidden", pa.float32(), "how surely something hides an eye: glasses, a hand, hair, 0–1"),
+    Column("mouth_hidden", pa.float32(), "how surely something hides the mouth: a hand, a mask, a cup, 0–1"),
     Column("print", pa.float32(), "probability that words or a mark are printed across the picture, 0–1"),
     Column("no_face", pa.float32(), "probability that there is no face, 0–1"),
     Column("exact_group", pa.int64(), "number of the group of pictures with the same pixels; null for one"),
@@ -180,11 +181,25 @@ _FILE = Column("file", pa.string(), "the picture's path inside its folder; only 
 
 SMOOTHED: tuple[str, ...] = tuple(f"smoothed_{label}" for label in LABELS)
 
+HIDDEN_COLUMNS: tuple[Column, ...] = tuple(
+    Column(
+        f"{part}_hidden",
+        pa.float32(),
+        f"how surely something hides {whose}, 0–1: {example}; as seen when the track was last looked at, "
+        "about once a second",
+    )
+    for part, whose, example in (
+        ("eyes", "an eye", "dark glasses, a hand, hair"),
+        ("mouth", "the mouth", "a hand, a mask, a cup"),
+    )
+)
+
 QUALITY_COLUMN = Column(
     "quality",
     pa.float32(),
-    "how well the face can be read, 0–1: the least, as far as they are known, of the columns `quality_…` "
-    "and of how sure the detector is; between searches, pose and detector count as at the last one",
+    "how well the face can be read, 0–1: the least, as far as they are known, of the columns `quality_…`, "
+    "of how sure the detector is, and of how little is hidden; between searches, pose and detector count as "
+    "at the last one",
 )
 
 FACE_COLUMNS: tuple[Column, ...] = (
@@ -235,6 +250,7 @@ FACE_COLUMNS: tuple[Column, ...] = (
         )
         for name, label in zip(SMOOTHED, LABELS, strict=True)
     ),
+    *HIDDEN_COLUMNS,
     QUALITY_COLUMN,
 )
 

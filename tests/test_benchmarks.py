@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import re
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -12,13 +13,15 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import torch
 from datasets_made import write_stripes
 from skimage.data import astronaut
 from videos import FACE, encode, landscape, moving_face, portrait
 
 from fer_batch.annotation.sources import Source
 from fer_batch.inference.detector import YuNet, resolve_detector
-from fer_batch.settings import AnnotateSettings, DetectionSettings
+from fer_batch.inference.flaws import WEIGHTS
+from fer_batch.settings import AnnotateSettings, DetectionSettings, ThresholdSettings
 
 BENCHMARKS = Path(__file__).resolve().parents[1] / "benchmarks"
 
@@ -104,3 +107,44 @@ def test_a_picture_with_faces_of_a_size_has_them_where_it_says(monkeypatch: pyte
         assert set(frame[1].shape[1:]) == {2, 4}
         due, found, _ = benchmark.counted(frame, detector, heights)
         assert found == due > 0
+
+
+def test_hidden_faces_are_counted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from making.fit_flaws import FlawNetwork, export
+
+    benchmark = benchmark_module("hidden", monkeypatch)
+    network = FlawNetwork().eval()
+    with torch.no_grad():  # the mouth hidden in every picture, the eyes in none
+        network.flaws.weight.zero_()
+        network.flaws.bias.copy_(torch.tensor([-5.0, 5.0, -5.0, -5.0]))
+    export(network, tmp_path / "flaws.onnx")
+    jpeg = cv2.imencode(".jpg", portrait())[1].tobytes()
+    rows = [
+        {"hidden": hides, "what": what, "jpeg": jpeg}
+        for hides, what in ((True, "sunglasses"), (True, "hand"), (False, ""), (False, ""))
+    ]
+    pq.write_table(pa.Table.from_pylist(rows), tmp_path / "faces.parquet")
+    looker = benchmark.Looker(tmp_path / "flaws.onnx")
+    benchmark.real(looker, tmp_path / "faces.parquet", 0.5)
+    benchmark.natural(looker, tmp_path / "faces.parquet", 0.5)
+    said = capsys.readouterr().out
+    assert "4 faces, 2 hidden: AUROC 0.500" in said
+    assert "recall 1.00, precision 0.50, open faces called hidden 100.0%" in said
+    assert "4 natural photographs, called hidden at 0.5: 100.0%" in said
+
+
+def test_hidden_faces_of_films_are_found_and_open_ones_left_alone(
+    shared_data: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    benchmark = benchmark_module("hidden", monkeypatch)
+    benchmark.real(
+        benchmark.Looker(WEIGHTS), shared_data / "hidden_dev.parquet", ThresholdSettings().occluded
+    )
+    figures = [float(figure) for figure in re.findall(r"\d+\.\d+", capsys.readouterr().out)]
+    found, _, _, _, recall, precision, open_called = figures
+    assert found >= 0.88
+    assert recall >= 0.5
+    assert precision >= 0.8
+    assert open_called <= 2

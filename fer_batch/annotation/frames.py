@@ -88,6 +88,8 @@ class TrackedFrame:
     no scores."""
     size: tuple[int, int] | None
     """Height and width of the picture in pixels; None where it could not be decoded."""
+    due: NDArray[np.bool_]
+    """[N]: whether somebody is to look whether anything hides the face."""
     missed: Future[int] | None
     """As in `DetectedFrame`."""
     resume: dict[str, Any] | None
@@ -111,3 +113,5 @@ class AnnotatedFrame:
     quality: FaceQuality
     probabilities: NDArray[np.float32]
     """float32 [N, 7], in the order of `Emotion`."""
+    hidden: NDArray[np.float32]
+    """float32 [N, 2]: how surely eyes and mouth are hidden, 0–1; NaN where nobody looked."""

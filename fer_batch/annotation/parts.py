@@ -23,6 +23,7 @@ from fer_batch.emotions import LABELS
 from fer_batch.storage import (
     FACE_COLUMNS,
     FRAME_COLUMNS,
+    HIDDEN_COLUMNS,
     LANDMARK_COLUMNS,
     QUALITY_PARTS,
     SMOOTHED,
@@ -49,6 +50,7 @@ class Resume:
     """Sampled frames so far."""
     glance: SceneState | None
     tracker: dict[str, Any] | None
+    looks: list[tuple[int, float]]
 
 
 class Parts:
@@ -89,6 +91,7 @@ class Parts:
             number=state["number"],
             glance=seen and SceneState.from_json(seen),
             tracker=state["tracker"],
+            looks=[(track, time_s) for track, time_s in state["looks"]],
         )
 
     def add(self, annotated: AnnotatedFrame) -> None:
@@ -166,6 +169,7 @@ def _face_table(frames: list[AnnotatedFrame]) -> pa.Table:
     scores = stacked([annotated.tracked.faces.scores for annotated in frames], 1)[:, 0]
     landmarks = stacked([annotated.tracked.faces.landmarks for annotated in frames], 10)
     probabilities = stacked([annotated.probabilities for annotated in frames], len(LABELS))
+    hidden = stacked([annotated.hidden for annotated in frames], 2)
     quality = {
         name: stacked([getattr(annotated.quality, name) for annotated in frames], 1)[:, 0]
         for name in ("overall", "size", "sharpness", "pose", "light")
@@ -183,6 +187,7 @@ def _face_table(frames: list[AnnotatedFrame]) -> pa.Table:
         "height": boxes[:, 3] - boxes[:, 1],
         "detection_score": _known(scores),
         **dict(zip(LABELS, probabilities.T, strict=True)),
+        **{c.name: _known(values) for c, values in zip(HIDDEN_COLUMNS, hidden.T, strict=True)},
         "quality": quality.pop("overall"),
         **{f"quality_{name}": _known(values) for name, values in quality.items()},
         **{c.name: _known(values) for c, values in zip(LANDMARK_COLUMNS, landmarks.T, strict=True)},

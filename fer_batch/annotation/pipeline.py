@@ -13,6 +13,7 @@ from typing import TypeVar
 import cv2
 
 from fer_batch.annotation.decode import DECODED_AHEAD, DecodeReport, read_frames
+from fer_batch.annotation.occlusion import OcclusionLooks
 from fer_batch.annotation.overlay import draw_overlay
 from fer_batch.annotation.parts import Parts
 from fer_batch.annotation.rotation import find_quarters
@@ -32,6 +33,7 @@ from fer_batch.annotation.write import Totals, write_tables
 from fer_batch.errors import EncodeError, InputError
 from fer_batch.inference.classifier import Classifies
 from fer_batch.inference.detector import Detector
+from fer_batch.inference.flaws import FlawFinder
 from fer_batch.settings import AnnotateSettings
 from fer_batch.threads import ahead, ordered_map
 
@@ -43,6 +45,18 @@ _CROPPED_TOGETHER = 2
 """Frames whose faces are cut out in one go, so that threads hand over half as often."""
 FACES_A_FRAME = 4
 """A batch of the classifier is filled by so many frames' worth of faces; usually there are fewer."""
+
+
+@dataclass(frozen=True)
+class Networks:
+    """What looks at pictures."""
+
+    detector: Detector | None
+    """Finds faces; None where the pictures are faces already."""
+    classifier: Classifies
+    """Reads the expressions."""
+    flaws: FlawFinder
+    """Sees what hides a face."""
 
 
 Told = Callable[[str, int], None]
@@ -68,8 +82,7 @@ def run_stages(
     identity: Mapping[str, object],
     folder: Path,
     settings: AnnotateSettings,
-    detector: Detector | None,
-    classifier: Classifies,
+    networks: Networks,
     *,
     threads: int,
     told: Told,
@@ -81,8 +94,7 @@ def run_stages(
         identity: of the source, as it was when it was found, and when an earlier run began to read it.
         folder: for the tables, the overlay, and, in the folder `parts`, what an earlier run left.
         settings: of `annotate`.
-        detector: None where the pictures are faces already.
-        classifier: reads the expressions.
+        networks: what looks at them.
         threads: that detect, crop and classify; another one decodes.
         told: told of progress.
 
@@ -93,9 +105,9 @@ def run_stages(
     cv2.setNumThreads(1)  # the pool keeps the cores busy; OpenCV's own threads would only contend
     parts = Parts(folder / "parts")
     if parts.finished:
-        quarters = find_quarters(source, settings, detector)
+        quarters = find_quarters(source, settings, networks.detector)
     else:
-        quarters = _read(source, parts, settings, detector, classifier, threads=threads, told=told)
+        quarters = _read(source, parts, settings, networks, threads=threads, told=told)
     totals = write_tables(parts, source, folder, settings)
     report = parts.report
     problems = report.problems
@@ -130,8 +142,7 @@ def _read(
     source: Source,
     parts: Parts,
     settings: AnnotateSettings,
-    detector: Detector | None,
-    classifier: Classifies,
+    networks: Networks,
     *,
     threads: int,
     told: Told,
@@ -142,6 +153,7 @@ def _read(
         How often the pictures were turned clockwise before faces were searched.
     """
     report, before = DecodeReport(), parts.resume
+    detector, classifier = networks.detector, networks.classifier
     number = before.number if before else 0
     tracker = Tracker(settings.tracking, before.tracker if before else None)
     searched = detector.batch_size if detector else 1
@@ -161,12 +173,13 @@ def _read(
         depth = max(-(-2 * (threads + 1) // searched), min(threads + 1, _BATCHES_AHEAD))
         detected = enter(ordered_map(pool, Detecting(detector, quarters), batches, depth))
         counted = look_closely(one_by_one(detected), detector, quarters, pool)
-        tracked = follow(counted, tracker if source.kind == "video" else None)
+        looks = OcclusionLooks(before.looks if before else ())
+        tracked = follow(counted, tracker if source.kind == "video" else None, looks)
         to_crop = in_batches(tracked, _CROPPED_TOGETHER)
         crop = Cropping(classifier, detector is None, quarters)
         cropped = enter(ordered_map(pool, crop, to_crop, threads))
         faces = in_batches(one_by_one(cropped), max(1, classifier.batch_size // FACES_A_FRAME))
-        classified = enter(ordered_map(pool, Classifying(classifier), faces, threads))
+        classified = enter(ordered_map(pool, Classifying(classifier, networks.flaws), faces, threads))
         for annotated in one_by_one(classified):
             parts.add(annotated)
             number += 1

@@ -21,7 +21,7 @@ import pyarrow.csv
 from fer_batch.annotation.labels import Labels, count_agreement, read_labels
 from fer_batch.annotation.overlay import clear_overlay
 from fer_batch.annotation.parts import discard_parts
-from fer_batch.annotation.pipeline import Outcome, run_stages
+from fer_batch.annotation.pipeline import Networks, Outcome, run_stages
 from fer_batch.annotation.results import (
     CONFUSION,
     CONFUSION_FILES,
@@ -42,6 +42,7 @@ from fer_batch.engine.local import WorkerDied, run_local
 from fer_batch.errors import FerBatchError, OccupiedError, OutputError, SourceOpenError, UsageError
 from fer_batch.inference.classifier import Classifier
 from fer_batch.inference.detector import YuNet, resolve_detector
+from fer_batch.inference.flaws import FlawFinder
 from fer_batch.inference.session import Runtime, choose_runtime
 from fer_batch.model.onnx_file import resolve
 from fer_batch.progress import Progress, silent
@@ -60,7 +61,7 @@ from fer_batch.storage import (
     write_json,
 )
 
-RESULTS_VERSION = 11
+RESULTS_VERSION = 12
 """Raised when the same input would give other results, so that finished sources are done again."""
 
 _log = logging.getLogger(__name__)
@@ -292,10 +293,11 @@ def _open_models(
     settings: AnnotateSettings,
     runtime: Runtime,
     _sha256: tuple[str | None, ...],
-) -> tuple[Classifier, YuNet | None]:
-    """Both networks; a process opens them once for all its sources, and anew where a file has changed."""
+) -> tuple[Classifier, Networks]:
+    """The networks; a process opens them once for all its sources, and anew where a file has changed."""
     found = None if settings.faces_only else YuNet(detector, settings.detection, runtime)
-    return Classifier(classifier, head=settings.head, prior=settings.prior, runtime=runtime), found
+    reads = Classifier(classifier, head=settings.head, prior=settings.prior, runtime=runtime)
+    return reads, Networks(found, reads, FlawFinder(mirrored=False))
 
 
 class _MustStayError(FerBatchError):
@@ -357,9 +359,7 @@ class _Work:
     def _annotate(self, job: _Job) -> dict[str, Any]:
         _may_go(job, job.folder)
         started = time.monotonic()
-        classifier, detector = _open_models(
-            job.classifier, job.detector, job.settings, job.runtime, job.networks
-        )
+        _, networks = _open_models(job.classifier, job.detector, job.settings, job.runtime, job.networks)
 
         def told(stage: str, frames: int) -> None:
             if self.progress is not None:
@@ -373,8 +373,7 @@ class _Work:
                 job.made_from["source"],
                 folder,
                 job.settings,
-                detector,
-                classifier,
+                networks,
                 threads=self.threads,
                 told=told,
             )

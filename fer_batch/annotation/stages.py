@@ -25,6 +25,7 @@ from fer_batch.annotation.frames import (
     MarkedFrame,
     TrackedFrame,
 )
+from fer_batch.annotation.occlusion import OcclusionLooks
 from fer_batch.annotation.parts import Resume
 from fer_batch.annotation.scenes import LOOK_AHEAD, Thumbnail, next_frame, thumbnail
 from fer_batch.annotation.track import Tracker
@@ -33,6 +34,7 @@ from fer_batch.inference.classifier import Classifies
 from fer_batch.inference.crop import crop_faces
 from fer_batch.inference.detections import Detections, no_faces
 from fer_batch.inference.detector import Detector
+from fer_batch.inference.flaws import SIDE, FlawFinder
 from fer_batch.inference.looks import confirmed
 from fer_batch.inference.picture import ArrayPicture, Picture, shrunk, turned
 from fer_batch.settings import AnnotateSettings
@@ -214,22 +216,27 @@ def _count_missed(picture: Picture, faces: Detections, detector: Detector, quart
     return int(np.count_nonzero(~confirmed(closely.turned_back(quarters, picture.size), faces)))
 
 
-def follow(frames: Iterable[DetectedFrame], tracker: Tracker | None) -> Iterator[TrackedFrame]:
+def follow(
+    frames: Iterable[DetectedFrame], tracker: Tracker | None, looks: OcclusionLooks
+) -> Iterator[TrackedFrame]:
     """Give faces their tracks, and frames that were not searched the faces expected there.
 
     Args:
         frames: in order.
         tracker: None for pictures, which have no time to follow faces through.
+        looks: tells which faces are due for a look.
     """
     for detected in frames:
         marked, frame = detected.marked, detected.marked.frame
         if tracker is None or frame.time_s is None or frame.picture is None:
             faces = detected.faces or no_faces()
             tracks, to_crop = np.full(len(faces), -1, np.int64), faces
+            due = np.ones(len(faces), bool)
         elif detected.faces is None:
             tracks, boxes, points, scores = tracker.coast(frame.time_s, frame.picture.size, marked.shift)
             faces = _unseen(boxes)
             to_crop = _of_points(points, scores)
+            due = np.zeros(len(faces), bool)  # where it is was guessed
         else:
             faces = to_crop = detected.faces
             tracks = tracker.update(
@@ -241,6 +248,7 @@ def follow(frames: Iterable[DetectedFrame], tracker: Tracker | None) -> Iterator
                 cut=marked.cut,
                 shift=marked.shift,
             )
+            due = looks.due(tracks, frame.time_s)
         resume = None
         if (marked.number + 1) % FRAMES_A_PART == 0:
             resume = {
@@ -248,9 +256,10 @@ def follow(frames: Iterable[DetectedFrame], tracker: Tracker | None) -> Iterator
                 "number": marked.number + 1,
                 "glance": marked.glance and marked.glance.as_json(),
                 "tracker": None if tracker is None else tracker.state,
+                "looks": looks.state,
             }
         size = None if frame.picture is None else frame.picture.size
-        yield TrackedFrame(frame, faces, tracks, to_crop, size, detected.missed, resume)
+        yield TrackedFrame(frame, faces, tracks, to_crop, size, due, detected.missed, resume)
 
 
 @dataclass(frozen=True)
@@ -287,9 +296,15 @@ class Cropping:
 
 @dataclass(frozen=True)
 class Classifying:
-    """Read the expressions of a batch of frames in one pass, and judge how well each face can be read."""
+    """Read the expressions of a batch of frames in one pass, and judge how well each face can be read.
+
+    Args:
+        classifier: reads the expressions.
+        flaws: sees whether anything hides a face.
+    """
 
     classifier: Classifies
+    flaws: FlawFinder
 
     def __call__(self, batch: list[CroppedFrame]) -> list[AnnotatedFrame]:
         """The same frames with the quality and the probabilities of their faces."""
@@ -302,11 +317,19 @@ class Classifying:
         )
         quality = face_quality(together, crops, self.classifier.card.input_size)
         probabilities = self.classifier.probabilities(crops)
+        hidden = self._hidden(crops, np.concatenate([item.tracked.due for item in batch]))
         ends = np.cumsum([len(item.crops) for item in batch]).tolist()
         return [
-            AnnotatedFrame(item.tracked, quality[begin:end], probabilities[begin:end])
+            AnnotatedFrame(item.tracked, quality[begin:end], probabilities[begin:end], hidden[begin:end])
             for item, begin, end in zip(batch, [0, *ends], ends, strict=False)
         ]
+
+    def _hidden(self, crops: NDArray[np.uint8], due: NDArray[np.bool_]) -> NDArray[np.float32]:
+        hidden = np.full((len(crops), 2), np.nan, np.float32)
+        if due.any():
+            seen = self.flaws.find(np.stack([shrunk(crop, (SIDE, SIDE)) for crop in crops[due]]))
+            hidden[due] = np.stack([seen.eyes_hidden, seen.mouth_hidden], 1)
+        return hidden
 
 
 def in_batches(items: Iterable[T], size: int) -> Iterator[list[T]]:

@@ -14,6 +14,7 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from fer_batch.annotation.occlusion import with_occlusion
 from fer_batch.annotation.parts import Parts
 from fer_batch.annotation.smooth import smoothed
 from fer_batch.annotation.sources import Source
@@ -83,7 +84,9 @@ def write_tables(parts: Parts, source: Source, folder: Path, settings: AnnotateS
             if len(table):
                 totals.last_time_s = table["time_s"][-1].as_py()
             frames.write(_of(source, table))
-    blocks = parts.faces() if pictures else smoothed(parts.faces(), settings.smoothing, settings.quality)
+    blocks = with_occlusion(parts.faces())
+    if not pictures:
+        blocks = smoothed(blocks, settings.smoothing, settings.quality)
     columns = _but(FACE_COLUMNS, left_out)
     with _TableWriter(folder / "faces", columns, (*QUALITY_PARTS, *LANDMARK_COLUMNS)) as faces:
         for table in _with_expressions(blocks, settings.quality):

@@ -84,7 +84,8 @@ def _occluded(columns: Columns) -> Scores:
     found = np.interp(columns["face_score"], _FOUND, (0, 1))
     turned = np.interp(np.abs(np.nan_to_num(columns["face_yaw"])), _TURNED, (0, 1))
     doubt = _DOUBT * np.maximum(1 - found, turned)
-    return (columns["occlusion"] * (1 - columns["no_face"]) * (1 - doubt)).astype(np.float32)
+    hidden = np.maximum(columns["eyes_hidden"], columns["mouth_hidden"])
+    return (hidden * (1 - columns["no_face"]) * (1 - doubt)).astype(np.float32)
 
 
 _FACE_IS_FOUND = 0.3
@@ -149,9 +150,9 @@ CHECKS: dict[CheckName, Check] = {
         "no face is to be seen", _itself("no_face"), "no face: {no_face:.0%}, detector {face_score:.2f}"
     ),
     "occluded": Check(
-        "something hides an eye or the mouth: glasses, hands, hair, things",
+        "something hides an eye or the mouth: dark glasses, hands, hair, things",
         _occluded,
-        "something before the face: {occlusion:.0%}",
+        "hidden: the eyes {eyes_hidden:.0%}, the mouth {mouth_hidden:.0%}",
     ),
     "watermark": Check("words or a mark are printed across it", _itself("print"), "print: {print:.0%}"),
     "off_centre": Check(

@@ -1,21 +1,18 @@
-"""What is to be seen in each picture: a face and where, what hides it, print across it, or no face."""
+"""The face in each picture, whichever way up it is."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import expit
 
 from fer_batch.dataset.images import SIDE
 from fer_batch.inference.detections import Detections
 from fer_batch.inference.detector import YuNet, resolve_detector
 from fer_batch.inference.picture import ArrayPicture
-from fer_batch.inference.session import open_network
 from fer_batch.settings import DetectionSettings
 
 _BORDER = 12
@@ -29,9 +26,6 @@ _SURELY_TURNED = 0.7
 """Score from which a face is believed to lie on its side or its head: something like one is often there."""
 _LOWEST = 0.02
 """Score below which nothing counts as found: a weak answer still tells a face from none."""
-_JPEG_QUALITY = 75
-WEIGHTS = Path(__file__).parent / "weights" / "flaws.onnx"
-"""The network of `FlawFinder`; `benchmarks/fit_flaws.py` makes it."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,44 +79,3 @@ def _turned_back(points: NDArray[np.float32], turns: int) -> NDArray[np.float32]
         lambda: (y, SIDE - x),
     )
     return np.stack(back[turns](), axis=-1)
-
-
-def recompressed(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """A gray picture after JPEG at quality 75.
-
-    Part of the pictures of a set may have been JPEG files and others not; the blocks that JPEG leaves are
-    easier to tell apart than what is in the picture. After this, all have them.
-    """
-    done, data = cv2.imencode(".jpg", picture, (cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY))
-    if not done:
-        raise RuntimeError(f"OpenCV could not encode a picture of {picture.shape} as JPEG")
-    return np.asarray(cv2.imdecode(data, cv2.IMREAD_GRAYSCALE), np.uint8)
-
-
-@dataclass(frozen=True, eq=False)
-class Flaws:
-    """What is wrong with N pictures: probabilities, float32 [N], 0–1."""
-
-    occlusion: NDArray[np.float32]
-    """Something hides an eye or the mouth."""
-    print: NDArray[np.float32]
-    """Words or a mark are printed across it."""
-    no_face: NDArray[np.float32]
-    """There is no face."""
-
-
-class FlawFinder:
-    """A small network that has learned from pictures spoilt on purpose. Several threads may use one at once.
-
-    Args:
-        weights: its ONNX file.
-    """
-
-    def __init__(self, weights: Path = WEIGHTS) -> None:
-        self._network = open_network(weights)
-
-    def find(self, pictures: NDArray[np.uint8]) -> Flaws:
-        """The flaws of gray pictures, uint8 [N, 48, 48]."""
-        alike = np.stack([recompressed(picture) for picture in pictures])
-        (logits,) = self._network.run(["flaws"], {"pixels": alike[:, None]})
-        return Flaws(*expit(logits).T)

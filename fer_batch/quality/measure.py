@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from fer_batch.dataset.images import SIDE
 from fer_batch.inference.detail import squared_differences
+from fer_batch.inference.flaws import FlawFinder
 from fer_batch.progress import Progress
 from fer_batch.quality.duplicates import (
     describe,
@@ -21,7 +22,7 @@ from fer_batch.quality.duplicates import (
     first_of_group,
     leak_similarity,
 )
-from fer_batch.quality.faces import FaceFinder, Faces, FlawFinder
+from fer_batch.quality.faces import FaceFinder, Faces
 from fer_batch.quality.pictures import Batch, PictureSource
 from fer_batch.quality.table import Columns
 from fer_batch.threads import ordered_map
@@ -154,7 +155,8 @@ def _parts(source: PictureSource) -> Generator[_Part, None, None]:
         pixels = np.stack([blank if image is None else image for image in batch.images])
         values = measure_light(pixels) | measure_faces(finder.find(pixels))
         found = flaws.find(pixels)
-        values |= {"occlusion": found.occlusion, "print": found.print, "no_face": found.no_face}
+        values |= {"eyes_hidden": found.eyes_hidden, "mouth_hidden": found.mouth_hidden}
+        values |= {"print": found.print, "no_face": found.no_face}
         unreadable = np.array([image is None for image in batch.images])
         for column in values.values():
             column[unreadable] = np.nan

@@ -9,10 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fer_batch.annotation.frames import DetectedFrame, Frame, MarkedFrame
+from fer_batch.annotation.occlusion import OcclusionLooks
 from fer_batch.annotation.stages import Classifying, Cropping, follow, mark
 from fer_batch.annotation.track import Tracker
 from fer_batch.inference.crop import crop_square
 from fer_batch.inference.detections import Detections
+from fer_batch.inference.flaws import FlawFinder
 from fer_batch.inference.picture import ArrayPicture
 from fer_batch.model.crop_geometry import FER2013_CROP
 from fer_batch.model.onnx_file import ModelCard
@@ -71,7 +73,7 @@ def moving(step: int, *, searched: bool) -> DetectedFrame:
 
 def test_a_face_between_searches_is_cut_out_as_at_the_last_search() -> None:
     frames = [moving(step, searched=step < 20) for step in range(22)]
-    tracked = list(follow(frames, Tracker(TrackingSettings())))
+    tracked = list(follow(frames, Tracker(TrackingSettings()), OcclusionLooks()))
     crops = [item.crops[0] for item in Cropping(ReadsNothing(), whole=False)(tracked)]
     seen, expected = tracked[19], tracked[21]
     assert np.isnan(expected.faces.landmarks).all()
@@ -89,8 +91,10 @@ def test_a_face_between_searches_is_cut_out_as_at_the_last_search() -> None:
 
 def test_a_face_between_searches_is_turned_aside_and_doubtful_as_at_the_last_one() -> None:
     frames = [moving(step, searched=step < 20) for step in range(22)]
-    cropped = Cropping(ReadsNothing(), whole=False)(list(follow(frames, Tracker(TrackingSettings()))))
-    *_, seen, _, expected = Classifying(ReadsNothing())(cropped)
+    cropped = Cropping(ReadsNothing(), whole=False)(
+        list(follow(frames, Tracker(TrackingSettings()), OcclusionLooks()))
+    )
+    *_, seen, _, expected = Classifying(ReadsNothing(), FlawFinder())(cropped)
     assert np.isnan(expected.tracked.faces.scores).all()
     for part in ("pose", "detection"):
         known = getattr(seen.quality, part)

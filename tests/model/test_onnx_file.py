@@ -19,6 +19,7 @@ from onnx.external_data_helper import set_external_data
 
 from fer_batch.emotions import LABELS
 from fer_batch.errors import ModelError
+from fer_batch.inference.flaws import WEIGHTS
 from fer_batch.model.crop_geometry import CropGeometry
 from fer_batch.model.export import export_onnx
 from fer_batch.model.layers import layer_table
@@ -33,7 +34,6 @@ from fer_batch.model.onnx_file import (
     save_half,
     save_with_card,
 )
-from fer_batch.quality.faces import WEIGHTS
 
 
 @pytest.fixture(scope="module")

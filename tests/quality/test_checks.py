@@ -50,7 +50,8 @@ def test_ordinary_pictures_have_no_issue() -> None:
         ("low_contrast", {"contrast": 20}),
         ("blurry", {"sharpness": 0.21}),
         ("not_a_face", {"no_face": 0.9}),
-        ("occluded", {"occlusion": 0.9}),
+        ("occluded", {"eyes_hidden": 0.9}),
+        ("occluded", {"mouth_hidden": 0.9}),
         ("watermark", {"print": 0.9}),
         ("off_centre", {"face_roll": 80}),
         ("near_duplicate", {"near_similarity": 0.99}),
@@ -80,7 +81,7 @@ def test_copies_and_contradictions_follow_from_groups_and_labels() -> None:
 
 def test_where_there_is_no_face_nothing_hides_one() -> None:
     measured = columns(1)
-    measured["occlusion"][:] = measured["no_face"][:] = 0.95
+    measured["eyes_hidden"][:] = measured["no_face"][:] = 0.95
     assert score_all(measured)["occluded"][0] < 0.1
 
 

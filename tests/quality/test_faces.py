@@ -1,4 +1,4 @@
-"""Faces whichever way up, and what is wrong with a picture, on a real face and what is made of it."""
+"""Faces are found whichever way up they are."""
 
 from __future__ import annotations
 
@@ -7,17 +7,14 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from videos import cut_face
 
-from fer_batch.quality.faces import FaceFinder, FlawFinder, recompressed
+from fer_batch.quality.faces import FaceFinder
 
 
 @pytest.fixture(scope="module")
 def face() -> np.ndarray:
-    """A woman's face, cut as FER2013 cuts: uint8 [48, 48]."""
-    from skimage import data
-
-    gray = cv2.cvtColor(data.astronaut()[60:200, 150:290], cv2.COLOR_RGB2GRAY)
-    return np.asarray(cv2.resize(gray, (48, 48), interpolation=cv2.INTER_AREA), np.uint8)
+    return cut_face()
 
 
 @pytest.mark.parametrize("turns", range(4))
@@ -38,31 +35,6 @@ def test_no_face_has_no_points() -> None:
         assert np.isnan(found.landmarks).all()
 
 
-def test_the_flaws_of_a_face_and_of_what_is_made_of_it(face: np.ndarray) -> None:
-    points = FaceFinder().find(face[None]).landmarks[0]
-    glasses, printed = face.copy(), face.copy()
-    for eye in points[:2]:
-        cv2.ellipse(glasses, tuple(round(float(v)) for v in eye), (8, 6), 0, 0, 360, 15, -1)
-    cv2.putText(printed, "agency", (1, 30), cv2.FONT_HERSHEY_SIMPLEX, 0.45, 255, 1, cv2.LINE_AA)
-    checks = np.tile(np.kron([[0, 1], [1, 0]], np.full((8, 8), 200)), (3, 3)).astype(np.uint8)
-    flaws = FlawFinder().find(np.stack([face, glasses, printed, checks]))
-    assert flaws.occlusion[0] < 0.5 < flaws.occlusion[1]
-    assert flaws.print[0] < 0.5 < flaws.print[2]
-    assert max(flaws.no_face[:3]) < 0.5 < flaws.no_face[3]
-
-
-def test_batches_do_not_matter(face: np.ndarray) -> None:
-    pictures = np.stack([face, face[:, ::-1], np.rot90(face)])
-    together, alone = FlawFinder().find(pictures), FlawFinder().find(pictures[1:2])
-    assert abs(together.occlusion[1] - alone.occlusion[0]) < 1e-5
-
-
-def test_recompression_leaves_every_picture_with_the_same_marks(face: np.ndarray) -> None:
-    once = recompressed(face)
-    assert once.shape == (48, 48)
-    assert 0 < np.abs(once.astype(int) - face).mean() < 6
-
-
 def test_real_faces_are_found(shared_data: Path) -> None:
     import pyarrow.parquet as pq
 
@@ -72,4 +44,3 @@ def test_real_faces_are_found(shared_data: Path) -> None:
         for png in next(rows)["png"].to_pylist()
     ]
     assert (FaceFinder().find(np.stack(pictures).astype(np.uint8)).scores >= 0.5).mean() > 0.8
-    assert (FlawFinder().find(np.stack(pictures).astype(np.uint8)).no_face < 0.5).mean() > 0.95
