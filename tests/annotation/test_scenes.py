@@ -168,7 +168,7 @@ def test_what_is_known_after_a_frame_is_all_that_the_next_needs(tmp_path: Path) 
         last = whole[stopped]
         assert last.glance is not None
         state = SceneState.from_json(json.loads(json.dumps(last.glance.as_json())))
-        resume = Resume(Position.of(last.frame), last.number + 1, state, None)
+        resume = Resume(Position.of(last.frame), last.number + 1, state, None, [])
         source = Source("made", path, "video")
         frames = read_frames(source, SamplingSettings(), DecodeReport(), resume.position)
         rest = list(mark(frames, AnnotateSettings(), resume))

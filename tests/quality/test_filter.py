@@ -42,7 +42,9 @@ def write(path: Path, picture: np.ndarray, size: int = 96) -> None:
 def folders(tmp_path: Path, face: np.ndarray) -> Path:
     """Class folders with every kind of trouble, in sizes from 32 to 512 pixels, gray and colour."""
     rng = np.random.default_rng(0)
-    shapes = [cv2.resize(rng.uniform(0, 255, (5, 5)), (96, 96), interpolation=cv2.INTER_CUBIC) for _ in "abc"]
+    shapes = [
+        cv2.resize(rng.uniform(0, 255, (12, 12)), (96, 96), interpolation=cv2.INTER_CUBIC) for _ in "abc"
+    ]
 
     def save(name: str, picture: np.ndarray, size: int = 96) -> None:
         write(tmp_path / "faces" / name, picture, size)
